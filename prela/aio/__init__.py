@@ -1,0 +1,30 @@
+"""The half of Prela that waits: the public tracer, the export worker, threads, streams, exporters.
+
+It runs on asyncio and trio through anyio, which is imported at the first use and not with `import prela`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prela.aio.exporter import Exporter, RetryableExportError
+    from prela.aio.streams import trace_stream
+    from prela.aio.threads import to_thread
+    from prela.aio.lifespan import open_tracer
+
+_WHERE = {
+    "Exporter": "prela.aio.exporter",
+    "RetryableExportError": "prela.aio.exporter",
+    "open_tracer": "prela.aio.lifespan",
+    "to_thread": "prela.aio.threads",
+    "trace_stream": "prela.aio.streams",
+}
+
+__all__ = ["Exporter", "RetryableExportError", "open_tracer", "to_thread", "trace_stream"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'prela.aio' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_WHERE[name]), name)

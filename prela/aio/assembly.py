@@ -1,0 +1,60 @@
+"""From a configuration to the objects that carry it out."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from prela.aio.cancellation import explain
+from prela.config import Config
+from prela.core.settings import Counters, Settings
+
+if TYPE_CHECKING:
+    from prela.aio.worker import Worker
+
+
+def make_settings(config: Config, counters: Counters) -> Settings:
+    """What spans are made with under this configuration."""
+    return Settings(
+        service_name=config.service_name,
+        resource={**config.resource, "service.name": config.service_name},
+        sampler=config.sampler,
+        redact=config.redact,
+        limits=config.limits,
+        counters=counters,
+        explain=explain,
+    )
+
+
+def worker_maker(config: Config, exporters: dict[str, Any]) -> "Callable[[Settings], Worker]":
+    """Return what makes a worker for settings, in the thread it will run in: anyio and msgspec are imported there.
+
+    `exporters` is filled with the exporters that are made, so that one worker's successor goes on with the same.
+    """
+
+    def make(settings: Settings) -> "Worker":
+        from prela.aio.worker import Schedule, Worker
+
+        for name, given in config.exporters.items():
+            if name not in exporters:
+                exporters[name] = _make_exporter(given, config) if isinstance(given, str) else given
+        schedule = Schedule(config.export_delay, config.batch_size, config.export_timeout)
+        return Worker(settings, exporters, schedule)
+
+    return make
+
+
+def _make_exporter(name: str, config: Config) -> Any:
+    if name == "file":
+        from prela.aio.exporters.file import FileExporter
+
+        return FileExporter(config.trace_dir, config.service_name)
+    if name == "console":
+        from prela.aio.exporters.console import ConsoleExporter
+
+        return ConsoleExporter()
+    if name == "memory":
+        from prela.aio.exporters.memory import MemoryExporter
+
+        return MemoryExporter()
+    from prela.aio.exporters.none import NoneExporter
+
+    return NoneExporter()

@@ -1,0 +1,89 @@
+"""What counts as a cancellation on asyncio, trio and in thread pools, and what the runtime tells of its cause.
+
+No loop is imported here: an exception of asyncio's or trio's can only exist in a program that has imported it.
+"""
+
+import re
+import sys
+from typing import Any, Final
+
+from prela.core.outcome import Cancellation, explain_builtin
+
+_TRIO_CAUSES: Final = {
+    "deadline": "deadline",
+    "explicit": "explicit",
+    "nursery": "sibling_failed",
+    "shutdown": "shutdown",
+    "KeyboardInterrupt": "explicit",
+}
+
+_ANYIO_MESSAGE: Final = re.compile(
+    r"Cancelled via cancel scope (?P<scope>[0-9a-f]+)(?: by (?P<by>.+?))?(?:; reason: (?P<reason>.*))?", re.DOTALL
+)
+"""What anyio gives asyncio as the message of a cancellation (4.x, `_backends/_asyncio.py`)."""
+
+_TASK_NAME: Final = re.compile(r"<Task \w+ name='(?P<name>[^']*)'|<Task '(?P<trio>[^']*)'")
+
+failed_groups: dict[str, str] = {}
+"""The cancel scopes, as anyio names them in messages, of task groups of ours in which a child has failed, and which."""
+
+
+def explain(error: BaseException) -> Cancellation | None:
+    """Return what is known of a cancellation, or None for an exception that is none."""
+    if isinstance(error, _class("asyncio.exceptions", "CancelledError")):
+        return _explain_asyncio(error)
+    if isinstance(error, _class("trio", "Cancelled")):
+        return _explain_trio(error)
+    if isinstance(error, _class("concurrent.futures", "CancelledError")):
+        return Cancellation("explicit")
+    return explain_builtin(error)
+
+
+def _class(module: str, name: str) -> type | tuple[()]:
+    """A class of a module, if that was imported; else something nothing is an instance of."""
+    return getattr(sys.modules.get(module), name, ())
+
+
+def _explain_asyncio(error: BaseException) -> Cancellation:
+    message = error.args[0] if error.args and isinstance(error.args[0], str) else None
+    if message is None:
+        return Cancellation()  # asyncio's own timeout and TaskGroup say nothing, and neither does a bare cancel()
+    match = _ANYIO_MESSAGE.fullmatch(message)
+    if match is None:
+        return Cancellation("explicit", message)
+    reason = match["reason"]
+    if reason == "deadline exceeded":
+        return Cancellation("deadline")
+    if match["by"]:
+        return Cancellation("explicit", reason, task_name(match["by"]))
+    failed = failed_groups.get(match["scope"])
+    return Cancellation("sibling_failed", reason, failed) if failed else Cancellation("unknown", reason)
+
+
+def _explain_trio(error: Any) -> Cancellation:
+    source = getattr(error, "source", None)  # trio 0.31 and newer
+    by = getattr(error, "source_task", None)
+    return Cancellation(
+        _TRIO_CAUSES.get(source, "unknown"), getattr(error, "reason", None), None if by is None else task_name(str(by))
+    )
+
+
+def task_name(described: str) -> str:
+    """The name in a task's repr, or the repr where no name is found in it."""
+    match = _TASK_NAME.search(described)
+    return (match["name"] or match["trio"]) if match else described
+
+
+def is_being_cancelled() -> bool:
+    """Whether a cancellation that was just caught was meant for this task.
+
+    On asyncio anybody can raise a CancelledError; one that was asked for is counted by the task. On trio nobody can.
+    """
+    import sniffio
+
+    if sniffio.current_async_library() != "asyncio":
+        return True
+    import asyncio
+
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

@@ -1,0 +1,181 @@
+"""Writes records as JSON Lines into a folder: one writer a process, rotated by size, the folder capped.
+
+A line is written whole or not at all, as far as the disk allows: writes are unbuffered, and after a short or failed
+one the file is cut back to its last newline, so that trying again duplicates nothing.
+"""
+
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from prela.aio.pacing import CHUNK, give_way, on_private_loop
+from prela.core import log
+from prela.record import jsonl
+from prela.record.model import SpanRecord
+
+T = TypeVar("T")
+
+SUFFIX: Final = ".jsonl"
+_FILE_BYTES: Final = 64 * 1024 * 1024
+_FOLDER_BYTES: Final = 1024 * 1024 * 1024
+_FOLDER_SECONDS: Final = 7 * 24 * 3600.0
+
+
+class FileExporter:
+    """Writes to `{service}-{utc}-{pid}-{random}.jsonl` in a folder.
+
+    Args:
+        folder: Made when the first span is written.
+        service_name: The beginning of the files' names.
+        max_file_bytes: From this size on a new file is begun.
+        max_folder_bytes: Above this the oldest trace files of the folder are deleted, whoever wrote them.
+        max_age: Seconds after its last write from which a trace file of the folder is deleted.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        service_name: str = "prela",
+        *,
+        max_file_bytes: int = _FILE_BYTES,
+        max_folder_bytes: int = _FOLDER_BYTES,
+        max_age: float = _FOLDER_SECONDS,
+    ) -> None:
+        self.folder = Path(folder)
+        self.path: Path | None = None
+        """The file being written, once there is one."""
+        self._prefix = re.sub(r"[^A-Za-z0-9_.-]+", "_", service_name)[:64] or "prela"
+        self._max_file_bytes = max_file_bytes
+        self._max_folder_bytes = max_folder_bytes
+        self._max_age = max_age
+        self._file: Any = None
+        self._size = 0
+        self._pid = 0
+
+    async def export(self, spans: Sequence[SpanRecord]) -> None:
+        """Append a line a span.
+
+        Raises:
+            OSError: The folder or the disk did not take the batch; none of it is in the file then.
+        """
+        lines = bytearray()
+        for start in range(0, len(spans), CHUNK):
+            for record in spans[start : start + CHUNK]:
+                lines += jsonl.encode(record)
+            await give_way()
+        if self._pid != os.getpid():
+            self._file, self._pid = None, os.getpid()  # after a fork the parent's file is the parent's
+        if self._file is None or self._size >= self._max_file_bytes or not await _do(os.path.exists, self.path):
+            await self._begin_file()  # a file that was deleted or moved under us would be written for nobody
+        await self._append(bytes(lines))
+
+    async def aclose(self) -> None:
+        """Close the file. A later export begins another."""
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                await file.close()
+            except OSError as error:
+                log.failed("closing a trace file", error)
+
+    async def _begin_file(self) -> None:
+        await self.aclose()
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        path = self.folder / f"{self._prefix}-{stamp}-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
+        await _do(partial(self.folder.mkdir, parents=True, exist_ok=True))
+        self._file = await _open(path)
+        self.path, self._size = path, 0
+        bounds = {"max_bytes": self._max_folder_bytes, "max_age": self._max_age}
+        await _do(partial(prune, self.folder, keep=path, **bounds))
+
+    async def _append(self, lines: bytes) -> None:
+        """Write all of the lines, or none."""
+        before = self._size
+        view = memoryview(lines)
+        try:
+            while view:
+                written = await self._file.write(view)
+                self._size += written
+                view = view[written:]
+        except Exception:
+            self._cut_back(before)
+            raise
+        except BaseException:
+            # Cancelled: a thread may still be writing. The file is left as it is, and the next begun.
+            self._size = self._max_file_bytes
+            raise
+
+    def _cut_back(self, size: int) -> None:
+        try:
+            os.truncate(self.path or "", size)
+            self._size = size
+        except OSError as error:
+            # Half a line stands in the file now: leave it there, and write on in another.
+            log.failed("cutting back a trace file", error)
+            self._size = self._max_file_bytes
+
+
+def prune(folder: Path, *, max_bytes: int, max_age: float, keep: Path | None = None) -> list[Path]:
+    """Delete the oldest trace files of a folder until it is within its bounds; return those deleted."""
+    files = []
+    for path in folder.glob(f"*{SUFFIX}"):
+        try:
+            found = path.stat()
+        except OSError:
+            continue  # another process was quicker
+        files.append((found.st_mtime, found.st_size, path))
+    files.sort(reverse=True)
+    total, deleted, now = 0, [], time.time()
+    for modified, size, path in files:
+        total += size
+        if path != keep and (total > max_bytes or now - modified > max_age):
+            try:
+                path.unlink()
+                deleted.append(path)
+            except OSError as error:
+                log.failed("deleting an old trace file", error)
+    return deleted
+
+
+class _Inline:
+    """An executor for aiofiles that runs each call where it is: on a loop of our own there is nobody to hold up,
+    and at the end of the interpreter the usual executors take no more work."""
+
+    def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
+        from concurrent.futures import Future
+
+        future: Future[Any] = Future()
+        try:
+            future.set_result(function(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+async def _open(path: Path) -> Any:
+    """An unbuffered file in append mode, whose methods are awaited, on asyncio and trio."""
+    import sniffio
+
+    if sniffio.current_async_library() == "asyncio":
+        import aiofiles
+
+        executor: Any = _Inline() if on_private_loop.get() else None
+        return await aiofiles.open(path, "ab", buffering=0, executor=executor)
+    import anyio
+
+    return await anyio.open_file(path, "ab", buffering=0)
+
+
+async def _do(function: Callable[..., T], *args: Any) -> T:
+    """Call a function that touches the disk: here on a loop of our own, in a thread on the application's."""
+    if on_private_loop.get():
+        return function(*args)
+    import anyio.to_thread
+
+    return await anyio.to_thread.run_sync(function, *args)

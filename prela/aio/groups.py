@@ -1,0 +1,113 @@
+"""A task group inside a span, each of whose child tasks has a span of its own."""
+
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.abc
+
+from prela.aio.cancellation import explain, failed_groups
+from prela.core.silent import NO_SPAN
+from prela.core.context import get_current_span
+from prela.core.tracer import CURRENT
+
+if TYPE_CHECKING:
+    from prela.aio.tracer import AsyncSpan, Tracer
+    from prela.core.span import Span
+
+
+class SpanTaskGroup:
+    """An anyio task group inside a span. Its exceptions and cancellations are anyio's, unchanged."""
+
+    def __init__(self, tracer: "Tracer", span: "AsyncSpan") -> None:
+        self._tracer = tracer
+        self._entry = span
+        self._group: anyio.abc.TaskGroup
+        self._scope_id = ""
+        self.span: Span = NO_SPAN
+        """The span that the group is inside; one that records nothing before the group is entered."""
+
+    @property
+    def cancel_scope(self) -> anyio.CancelScope:
+        """anyio's: cancelling it cancels the children and the body."""
+        return self._group.cancel_scope
+
+    async def __aenter__(self) -> "SpanTaskGroup":
+        self._group = anyio.create_task_group()
+        self.span = await self._entry.__aenter__()
+        try:
+            await self._group.__aenter__()
+        except BaseException as error:
+            await self._entry.__aexit__(type(error), error, error.__traceback__)
+            raise
+        self._scope_id = f"{id(self._group.cancel_scope):x}"
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        try:
+            swallowed = await self._group.__aexit__(exc_type, exc, traceback)
+        except BaseException as error:
+            await self._entry.__aexit__(type(error), error, error.__traceback__)
+            raise
+        else:
+            left = None if swallowed else exc
+            await self._entry.__aexit__(type(left) if left else None, left, traceback)
+            return swallowed
+        finally:
+            failed_groups.pop(self._scope_id, None)
+
+    def start_soon(self, func: Callable[..., Awaitable[Any]], *args: Any, name: object = None) -> None:
+        """Start a child task in a span of this name, or the function's; the parent is the span current at this call.
+
+        Called where no span is current, it is the group's.
+        """
+        span_name = _name_of(func, name)
+        self._group.start_soon(self._child, span_name, self._parent(), func, args, name=span_name)
+
+    async def start(self, func: Callable[..., Awaitable[Any]], *args: Any, name: object = None) -> Any:
+        """Start a child task as `start_soon` does, and wait until it calls `task_status.started()`."""
+        span_name = _name_of(func, name)
+        return await self._group.start(self._starting_child, span_name, self._parent(), func, args, name=span_name)
+
+    def _parent(self) -> Any:
+        return self.span if get_current_span() is NO_SPAN and self.span.is_recording else CURRENT
+
+    async def _child(self, span_name: str, parent: Any, func: Callable[..., Awaitable[Any]], args: Any) -> None:
+        async with self._tracer.aspan(span_name, parent=parent):
+            try:
+                await func(*args)
+            except BaseException as error:
+                self._note_failure(span_name, error)
+                raise
+
+    async def _starting_child(
+        self,
+        span_name: str,
+        parent: Any,
+        func: Callable[..., Awaitable[Any]],
+        args: Any,
+        *,
+        task_status: anyio.abc.TaskStatus[Any],
+    ) -> None:
+        async with self._tracer.aspan(span_name, parent=parent):
+            try:
+                await func(*args, task_status=task_status)
+            except BaseException as error:
+                self._note_failure(span_name, error)
+                raise
+
+    def _note_failure(self, span_name: str, error: BaseException) -> None:
+        """Remember the first child that failed: the cancellations of its siblings are on its account."""
+        if explain(error) is None and not isinstance(error, BaseExceptionGroup | GeneratorExit):
+            failed_groups.setdefault(self._scope_id, span_name)
+
+
+def _name_of(func: Any, name: object) -> str:
+    if name is not None:
+        return str(name)
+    while hasattr(func, "func"):  # functools.partial
+        func = func.func
+    return getattr(func, "__qualname__", None) or type(func).__qualname__

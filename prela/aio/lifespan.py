@@ -1,0 +1,134 @@
+"""`open_tracer`: the worker in the caller's own loop, for as long as a block lasts."""
+
+import os
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.abc
+
+from prela.aio.assembly import make_settings, worker_maker
+from prela.aio.process import process
+from prela.aio.tracer import Tracer, tracer
+from prela.aio.worker import Worker
+from prela.config import Config, load
+from prela.core import log
+from prela.core.buffer import SHUTDOWN, Buffer
+from prela.core.sampler import Sampler
+from prela.core.settings import Limits, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class _LoopHost:
+    """A worker in a loop that is not ours."""
+
+    def __init__(
+        self, settings: Settings, exporters: dict[str, Any], make_worker: "Callable[[Settings], Worker]"
+    ) -> None:
+        self.settings = settings
+        self.exporters = exporters
+        self.make_worker = make_worker
+        self.workers = [make_worker(settings)]
+        self._thread = threading.get_ident()
+        self.finished = anyio.Event()
+
+    async def run(self) -> None:
+        """Run the worker until it is stopped."""
+        try:
+            await self.workers[0].run()
+        finally:
+            self.finished.set()
+
+    def is_here(self) -> bool:
+        return threading.get_ident() == self._thread
+
+    def request_flush(self) -> "Future[bool]":
+        return self.workers[0].request_flush()
+
+    def retire(self, successor: Buffer) -> None:
+        self.settings.buffer.hand_over(successor)
+        self.workers[0].request_stop()
+
+
+class OpenTracer:
+    """What `open_tracer` returns: `async with` it."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._group: anyio.abc.TaskGroup
+        self._host: _LoopHost
+
+    async def __aenter__(self) -> Tracer:
+        exporters: dict[str, Any] = {}
+        settings = make_settings(self._config, process.counters)
+        self._host = _LoopHost(settings, exporters, worker_maker(self._config, exporters))
+        self._group = anyio.create_task_group()
+        await self._group.__aenter__()
+        self._group.start_soon(self._host.run, name="prela.worker")
+        process.take_over(self._host)
+        return tracer
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if process.host is self._host:
+            process.turn_off()
+        worker = self._host.workers[0]
+        with anyio.move_on_after(self._config.exit_timeout, shield=True):
+            worker.request_stop()
+            await self._host.finished.wait()
+        if not self._host.finished.is_set():
+            log.warn("prela: open_tracer gave up after %g s", self._config.exit_timeout)
+            worker.abandon(SHUTDOWN)
+        self._host.settings.buffer.give_up(SHUTDOWN)
+        try:
+            # Not told of the body's exception, which it would wrap in a group: that is the user's, and stays as it is.
+            await self._group.__aexit__(None, None, None)
+        except anyio.get_cancelled_exc_class():
+            if exc is None:
+                raise
+
+
+def open_tracer(
+    service_name: str | None = None,
+    exporter: Any = None,
+    *,
+    trace_dir: str | os.PathLike[str] | None = None,
+    sampler: Sampler | None = None,
+    sample_rate: float | None = None,
+    resource: Mapping[str, Any] | None = None,
+    auto_instrument: bool | None = None,
+    capture_content: bool | None = None,
+    redact: "Callable[..., Any] | None" = None,
+    limits: Limits | Mapping[str, int] | None = None,
+    export_delay: float | None = None,
+    exit_timeout: float = 5.0,
+) -> OpenTracer:
+    """Trace inside an `async with` block, with the worker in this very loop, asyncio's or trio's, and no thread.
+
+    The arguments are those of `prela.init`, which it takes the place of for the block. Leaving the block exports what
+    is left, shielded from cancellation for `exit_timeout` seconds, and turns tracing off.
+
+    Raises:
+        ConfigurationError: An argument or a `PRELA_*` variable cannot be used.
+    """
+    config = load(
+        service_name=service_name,
+        exporter=exporter,
+        trace_dir=trace_dir,
+        sampler=sampler,
+        sample_rate=sample_rate,
+        resource=resource,
+        auto_instrument=auto_instrument,
+        capture_content=capture_content,
+        redact=redact,
+        limits=limits,
+        export_delay=export_delay,
+        exit_timeout=exit_timeout,
+    )
+    return OpenTracer(config)

@@ -1,0 +1,287 @@
+"""The export worker: takes finished spans from the buffer, makes records of them, and hands batches to every exporter.
+
+It waits, and decides nothing that `core` could: when to shed is the buffer's, when to retry `core.retry`'s, when to
+speak of losses `core.outage`'s. It runs in whatever loop `run` is awaited in.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import anyio
+
+from prela.aio.delivery import Batch, Delivery
+from prela.aio.pacing import CHUNK, give_way
+from prela.aio.waking import caller_into_this_loop
+from prela.core import log
+from prela.core.buffer import ENCODE_FAILED, EXPORT_FAILED, SHUTDOWN, Buffer
+from prela.core.context import suppress
+from prela.core.convert import record_of, summary_record
+from prela.core.outage import Outage
+from prela.core.settings import Settings
+from prela.core.statistics import ExporterStatistics
+
+if TYPE_CHECKING:
+    from prela.core.span import Span
+
+_POLL: Final = 0.1
+"""Seconds between looks at the buffer. Ending a span wakes nobody, so a full batch is seen at the next look."""
+
+
+class Schedule(NamedTuple):
+    """When batches leave (OpenTelemetry SDK, "Batching processor", for the names)."""
+
+    delay: float = 1.0
+    """Seconds a finished span waits at most; the first spans of a program wait for one look only."""
+    batch_size: int = 512
+    export_timeout: float = 30.0
+    """Seconds an exporter may take over one batch."""
+
+
+class _Flush(NamedTuple):
+    """Somebody waits until the first `target` spans of the buffer are answered for."""
+
+    target: int
+    baseline: int
+    answer: "Future[bool]"
+
+
+class Worker:
+    """The export side of one `init()`: a buffer, the exporters it feeds, and the counts of what became of each span."""
+
+    def __init__(
+        self, settings: Settings, exporters: Mapping[str, Any], schedule: Schedule | None = None
+    ) -> None:
+        self.settings = settings
+        self.buffer: Buffer = settings.buffer
+        self.exporters = exporters
+        self.schedule = schedule or Schedule()
+        self._deliveries: list[Delivery] = []
+        self._unsettled: set[Batch] = set()
+        self._taken = 0  # from the buffer, by this worker
+        self._batched = 0  # of these, made into batches; less while records are being made
+        self._exported = 0
+        self._dropped: dict[str, int] = {}
+        self._flushes: list[_Flush] = []
+        self._requests: deque[Future[bool]] = deque()
+        self._losses_at_last_flush = 0
+        self._outage = Outage(self.buffer.dropped_counts())
+        self._stopping = False
+        self._abandoned: str | None = None
+        self._call: Callable[[Callable[[], object]], None] | None = None
+        self._wake: anyio.Event
+        self._scope: anyio.CancelScope
+        self._next_due = 0.0
+
+    # --- called from any thread ---------------------------------------------------------------------------------
+
+    def request_flush(self) -> "Future[bool]":
+        """Return a future that is answered once all spans queued or in flight now are: True if none was lost since
+        the flush before this one was asked for."""
+        answer: Future[bool] = Future()
+        self._requests.append(answer)
+        self._wake_up()
+        return answer
+
+    def request_stop(self) -> None:
+        """Let `run` return once everything is exported and the exporters are closed."""
+        self._stopping = True
+        self._wake_up()
+
+    def abandon(self, reason: str) -> None:
+        """Give up what is not yet exported, counting it under `reason`, and what still ends under the same."""
+        self.buffer.give_up(reason)
+        self._abandoned = reason
+        if self._call is not None:
+            self._call(self._scope.cancel)
+
+    def _wake_up(self) -> None:
+        if self._call is not None:
+            self._call(lambda: self._wake.set())
+
+    # --- counts -------------------------------------------------------------------------------------------------
+
+    @property
+    def exported(self) -> int:
+        """Spans that every exporter acknowledged."""
+        return self._exported
+
+    @property
+    def in_flight(self) -> int:
+        """Spans taken and not yet answered for."""
+        return 0 if self._abandoned else self._unanswered()
+
+    def _unanswered(self) -> int:
+        return self._taken - self._exported - sum(self._dropped.values())
+
+    def dropped(self) -> dict[str, int]:
+        """Spans lost since they were taken from the buffer, by reason."""
+        counts = dict(self._dropped)
+        if self._abandoned and self._unanswered():
+            counts[self._abandoned] = counts.get(self._abandoned, 0) + self._unanswered()
+        return counts
+
+    def _losses(self) -> dict[str, int]:
+        """Spans lost in the buffer and since, by reason."""
+        counts = self.buffer.dropped_counts()
+        for reason, count in self.dropped().items():
+            counts[reason] = counts.get(reason, 0) + count
+        return counts
+
+    def exporter_statistics(self) -> dict[str, ExporterStatistics]:
+        """What happened at each exporter."""
+        if not self._deliveries:
+            return {name: ExporterStatistics(0, {}, 0) for name in self.exporters}
+        return {
+            delivery.name: ExporterStatistics(delivery.exported, dict(delivery.dropped), delivery.waiting)
+            for delivery in self._deliveries
+        }
+
+    # --- in its loop --------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Export until `request_stop`, or until cancelled: then what is in flight is counted under `shutdown`.
+
+        Raises no Exception: an error of ours is logged, and what it cost is counted under `export_failed`.
+        """
+        limits = self.settings.limits
+        self._deliveries = [
+            Delivery(
+                name,
+                exporter,
+                max_spans=limits.queue_spans,
+                max_bytes=limits.queue_bytes,
+                timeout=self.schedule.export_timeout,
+            )
+            for name, exporter in self.exporters.items()
+        ]
+        self._wake = anyio.Event()
+        self._scope = anyio.CancelScope()
+        self._call = caller_into_this_loop()
+        try:
+            with suppress(), self._scope:
+                async with anyio.create_task_group() as group:
+                    for delivery in self._deliveries:
+                        group.start_soon(delivery.run)
+                    await self._work()
+        except Exception as error:
+            log.failed("the export worker", error)
+            self.abandon(EXPORT_FAILED)
+        finally:
+            if self.in_flight:
+                self.abandon(SHUTDOWN)
+            self._answer(everybody=True)
+
+    async def _work(self) -> None:
+        while not self._is_done():
+            with anyio.move_on_after(_POLL):
+                await self._wake.wait()
+            self._wake = anyio.Event()
+            self._admit_flushes()
+            while self._is_due() and any(delivery.idle for delivery in self._deliveries):
+                await self._move_batch()
+                self._admit_flushes()
+            self._answer()
+            self._speak_of_losses()
+        self._speak_of_losses(final=True)
+        for delivery in self._deliveries:
+            delivery.finish()
+
+    def _is_done(self) -> bool:
+        return self._stopping and not self.buffer.queue and not self._unsettled and not self._requests
+
+    def _is_due(self) -> bool:
+        """Whether a batch should leave now."""
+        queued = len(self.buffer.queue)
+        if not queued:
+            return False
+        if self._stopping or self._flushes or queued >= self.schedule.batch_size:
+            return True
+        return time.monotonic() + _POLL >= self._next_due
+
+    async def _move_batch(self) -> None:
+        spans, heavy = self.buffer.take(self.schedule.batch_size)
+        self._taken += len(spans)
+        if not self.buffer.queue:
+            self._next_due = time.monotonic() + self.schedule.delay
+        records = []
+        for start in range(0, len(spans), CHUNK):
+            for span in spans[start : start + CHUNK]:
+                record = self._record_of(span)
+                if record is not None:
+                    records.append(record)
+            await give_way()
+        position, self._batched = self._batched, self._batched + len(spans)
+        if records:
+            self._dispatch(records, position, heavy)
+
+    def _record_of(self, span: "Span") -> Any:
+        try:
+            return record_of(span)
+        except Exception as error:
+            log.failed("making a record", error)
+            self._lose(ENCODE_FAILED, 1)
+            return None
+
+    def _dispatch(self, records: list[Any], position: int, heavy_bytes: int, *, counted: bool = True) -> None:
+        batch = Batch(
+            records,
+            position=position,
+            heavy_bytes=heavy_bytes,
+            waiting=len(self._deliveries),
+            on_settled=self._settled,
+            counted=counted,
+        )
+        self._unsettled.add(batch)
+        for delivery in self._deliveries:
+            delivery.put_nowait(batch)
+
+    def _settled(self, batch: Batch) -> None:
+        self._unsettled.discard(batch)
+        if batch.counted and batch.reason is None:
+            self._exported += len(batch.records)
+        elif batch.counted and batch.reason is not None:
+            self._lose(batch.reason, len(batch.records))
+        self._wake.set()
+
+    def _lose(self, reason: str, count: int) -> None:
+        self._dropped[reason] = self._dropped.get(reason, 0) + count
+
+    def _admit_flushes(self) -> None:
+        while self._requests:
+            target = self._taken + len(self.buffer.queue)
+            baseline, self._losses_at_last_flush = self._losses_at_last_flush, sum(self._losses().values())
+            self._flushes.append(_Flush(target, baseline, self._requests.popleft()))
+
+    def _answer(self, *, everybody: bool = False) -> None:
+        """Answer the flushes whose spans are all accounted for; at the end, everybody who still waits."""
+        oldest = min((batch.position for batch in self._unsettled), default=self._batched)
+        waiting = []
+        for flush in self._flushes:
+            if everybody or oldest >= flush.target:
+                _reply(flush.answer, oldest >= flush.target and sum(self._losses().values()) == flush.baseline)
+            else:
+                waiting.append(flush)
+        self._flushes = waiting
+        while everybody and self._requests:
+            _reply(self._requests.popleft(), not self.buffer.queue and not self._abandoned)
+
+    def _speak_of_losses(self, *, final: bool = False) -> None:
+        dropped = self._losses()
+        if self._outage.begins(dropped):
+            log.warn("prela: spans are being dropped: %s", dropped)
+        lost = self._outage.ended(dropped, final=final)
+        if lost:
+            log.warn("prela: %d spans were lost: %s", sum(lost.values()), lost)
+            ids = self.settings.counters.ids
+            summary = summary_record(
+                self.settings, (ids.new_trace_id(), ids.new_trace_id() >> 64 or 1), self.settings.wall_clock(), lost
+            )
+            self._dispatch([summary], self._batched, 0, counted=False)
+
+
+def _reply(answer: "Future[bool]", value: bool) -> None:
+    if not answer.done():
+        answer.set_result(value)

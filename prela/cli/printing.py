@@ -1,0 +1,73 @@
+"""Trace files on the terminal: the rows of `prela.record.text`, with colour where there is a terminal to show it."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from prela.record.jsonl import Lines, latest
+from prela.record.model import SpanRecord
+from prela.record.text import Row, format_duration, one_line, rows, totals
+from prela.record.tree import Node, forest
+
+_STYLES = {"success": "green", "error": "bold red", "cancelled": "yellow", "pending": "cyan"}
+_LABEL = 48
+
+
+def print_file(path: Path) -> int:
+    """Print every trace of a file, totals, and where the file is; return the number of spans.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    with path.open("rb") as file:
+        lines = Lines(file)
+        records = latest(lines)
+    for root in forest(records):
+        _print_tree(console, root)
+    if records:
+        console.print(Text(_summary(records)))
+    if lines.bad:
+        console.print(Text(f"{lines.bad} lines could not be read and were passed over", style="yellow"))
+    console.print(Text(f"trace file: {path.resolve()}"))
+    return len(records)
+
+
+def _print_tree(console: Console, root: Node) -> None:
+    ascii_only = "utf" not in (console.encoding or "").lower()
+    found = rows(root, ascii_only=ascii_only)
+    record = root.record
+    heading = f"trace {record.trace_id}  {one_line(record.service_name)}  {format_duration(record.duration)}"
+    console.print(Text(heading, style="bold"))
+    width = min(_LABEL, max(row.label_width for row in found))
+    for row in found:
+        console.print(_styled(row, width))
+    console.print()
+
+
+def _styled(row: Row, width: int) -> Text:
+    style = _STYLES.get(row.status, "")
+    label = Text(row.branch, style="dim") + Text(row.name)
+    if row.span_type:
+        label += Text(f" [{row.span_type}]", style="dim cyan")
+    label += Text(" " * max(0, width - row.label_width))
+    bar = Text(f"  {row.bar}", style=style or "green")
+    line = Text(f"{row.mark} ", style=style) + label + Text(f"  {row.duration:>8}") + bar
+    if row.note:
+        line += Text(f"  {row.note}", style=style)
+    return line
+
+
+def _summary(records: list[SpanRecord]) -> str:
+    """Counts by status, and tokens where the spans say them."""
+    tokens = [
+        (sum(_number(r, f"gen_ai.usage.{side}_tokens") for r in records), side) for side in ("input", "output")
+    ]
+    used = ", ".join(f"{count} {side} tokens" for count, side in tokens if count)
+    return totals(records) + (f"; {used}" if used else "")
+
+
+def _number(record: SpanRecord, name: str) -> int:
+    value = record.attributes.get(name)
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,302 @@
+"""Arguments, environment and defaults become one frozen object, or one clear error. The environment is read here only.
+
+Arguments beat `PRELA_*`, which beat OpenTelemetry's `OTEL_*`, which beat defaults. A bad argument or `PRELA_*` value
+is an error; a bad `OTEL_*` value is logged and ignored, as that specification demands ("Environment Variable
+Specification", "Parsing empty value" and following).
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from inspect import Parameter, signature
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeVar
+from urllib.parse import unquote
+
+from prela.core import log
+from prela.core.sampler import AlwaysOff, AlwaysOn, ParentBased, Sampler, TraceIdRatio
+from prela.core.settings import Limits, Redact
+
+T = TypeVar("T")
+
+EXPORTER_NAMES: Final = ("file", "console", "memory", "none")
+_TRUE: Final = frozenset({"1", "true", "yes", "on"})
+_FALSE: Final = frozenset({"0", "false", "no", "off"})
+
+
+class ConfigurationError(ValueError):
+    """A setting that cannot be used; says which, its value, and what is allowed."""
+
+    def __init__(self, name: str, value: object, allowed: str) -> None:
+        super().__init__(f"prela: {name} is {value!r}; allowed is {allowed}")
+
+
+class Config(NamedTuple):
+    """Everything that `init()` can be told, checked and complete."""
+
+    service_name: str
+    exporters: Mapping[str, Any]
+    """By name; the value is the name of one of ours, or a user's object."""
+    trace_dir: Path
+    sampler: Sampler
+    resource: Mapping[str, Any]
+    auto_instrument: bool
+    capture_content: bool
+    redact: Redact | None
+    limits: Limits
+    disabled: bool
+    debug: bool
+    export_delay: float
+    batch_size: int
+    export_timeout: float
+    exit_timeout: float
+
+
+def load(
+    *,
+    service_name: str | None = None,
+    exporter: Any = None,
+    trace_dir: str | os.PathLike[str] | None = None,
+    sampler: Sampler | None = None,
+    sample_rate: float | None = None,
+    resource: Mapping[str, Any] | None = None,
+    auto_instrument: bool | None = None,
+    capture_content: bool | None = None,
+    redact: Callable[..., Any] | None = None,
+    limits: Limits | Mapping[str, int] | None = None,
+    export_delay: float | None = None,
+    exit_timeout: float = 5.0,
+    environ: Mapping[str, str] | None = None,
+) -> Config:
+    """Return the configuration in force. The arguments are those of `prela.init`.
+
+    Raises:
+        ConfigurationError: An argument or a `PRELA_*` variable cannot be used.
+    """
+    env = _Environment(os.environ if environ is None else environ)
+    otel_resource = env.otel("OTEL_RESOURCE_ATTRIBUTES", _key_value_list) or {}
+    if service_name is not None and (not isinstance(service_name, str) or not service_name.strip()):
+        raise ConfigurationError("service_name", service_name, "a string that is not empty")
+    if resource is not None and not isinstance(resource, Mapping):
+        raise ConfigurationError("resource", resource, "a mapping of attribute names to values")
+    return Config(
+        service_name=service_name
+        or env.text("PRELA_SERVICE_NAME")
+        or env.text("OTEL_SERVICE_NAME")
+        or otel_resource.get("service.name")
+        or _program_name(),
+        exporters=_exporters("exporter", exporter)
+        if exporter is not None
+        else env.prela("PRELA_EXPORTER", lambda value: _exporters("PRELA_EXPORTER", value)) or {"file": "file"},
+        trace_dir=Path(_folder(trace_dir) or env.text("PRELA_TRACE_DIR") or "traces"),
+        sampler=_sampler(sampler, sample_rate, env),
+        resource={**otel_resource, **(resource or {})},
+        auto_instrument=_first(auto_instrument, env.prela("PRELA_AUTO_INSTRUMENT", _boolean), True),
+        capture_content=_first(capture_content, env.prela("PRELA_CAPTURE_CONTENT", _boolean), True),
+        redact=_redact(redact),
+        limits=_limits(limits, env),
+        disabled=env.otel("OTEL_SDK_DISABLED", _boolean) or False,
+        debug=env.prela("PRELA_DEBUG", _boolean) or False,
+        export_delay=_first(
+            None if export_delay is None else _positive("export_delay", export_delay),
+            env.otel("OTEL_BSP_SCHEDULE_DELAY", _milliseconds),
+            1.0,
+        ),
+        batch_size=env.otel("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", _positive_int) or 512,
+        export_timeout=env.otel("OTEL_BSP_EXPORT_TIMEOUT", _milliseconds) or 30.0,
+        exit_timeout=_positive("exit_timeout", exit_timeout),
+    )
+
+
+def _first(*values: T | None) -> T:
+    return next(value for value in values if value is not None)
+
+
+# --- the environment ----------------------------------------------------------------------------------------------
+
+
+class _BadValue(Exception):
+    """A value that a parser does not take; says what it would."""
+
+
+class _Environment:
+    """Variables, each read by its family's rule for bad values. An empty one counts as unset."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+
+    def text(self, name: str) -> str | None:
+        return self._variables.get(name, "").strip() or None
+
+    def prela(self, name: str, parse: Callable[[str], T]) -> T | None:
+        value = self.text(name)
+        if value is None:
+            return None
+        try:
+            return parse(value)
+        except _BadValue as bad:
+            raise ConfigurationError(name, value, str(bad)) from None
+
+    def otel(self, name: str, parse: Callable[[str], T]) -> T | None:
+        value = self.text(name)
+        if value is None:
+            return None
+        try:
+            return parse(value)
+        except _BadValue as bad:
+            log.warn("prela: %s is %r and was ignored; allowed is %s", name, value, bad)
+            return None
+
+
+def _boolean(value: str) -> bool:
+    if value.lower() in _TRUE:
+        return True
+    if value.lower() in _FALSE:
+        return False
+    raise _BadValue("true or false")
+
+
+def _rate(value: str) -> float:
+    try:
+        rate = float(value)
+    except ValueError:
+        raise _BadValue("a number from 0 to 1") from None
+    if not 0.0 <= rate <= 1.0:
+        raise _BadValue("a number from 0 to 1")
+    return rate
+
+
+def _positive_int(value: str) -> int:
+    if not value.isascii() or not value.isdigit() or not int(value):
+        raise _BadValue("a whole number above 0")
+    return int(value)
+
+
+def _milliseconds(value: str) -> float:
+    return _positive_int(value) / 1000
+
+
+def _key_value_list(value: str) -> dict[str, str]:
+    """`key=value,key=value`, percent-encoded (OpenTelemetry resource SDK, "Specifying resource information")."""
+    found = {}
+    for pair in value.split(","):
+        key, equals, text = pair.partition("=")
+        if not equals or not key.strip():
+            raise _BadValue("key=value pairs, separated by commas")
+        found[unquote(key.strip())] = unquote(text.strip())
+    return found
+
+
+# --- arguments ----------------------------------------------------------------------------------------------------
+
+
+def _program_name() -> str:
+    """A name for a service nobody named (OpenTelemetry resource conventions: "unknown_service:" and the program)."""
+    stem = Path(sys.argv[0]).stem if sys.argv and sys.argv[0] not in ("", "-c", "-m") else ""
+    return f"unknown_service:{stem or 'python'}"
+
+
+def _folder(trace_dir: Any) -> str | os.PathLike[str] | None:
+    if trace_dir is None or isinstance(trace_dir, os.PathLike) or (isinstance(trace_dir, str) and trace_dir.strip()):
+        return trace_dir
+    raise ConfigurationError("trace_dir", trace_dir, "a path")
+
+
+def _exporters(source: str, given: Any) -> dict[str, Any]:
+    """Exporters by name, from a name, a comma-separated list of names, an object, or a list of these."""
+    items = [part.strip() for part in given.split(",") if part.strip()] if isinstance(given, str) else given
+    if isinstance(items, str) or not isinstance(items, Iterable):
+        items = [items]
+    found: dict[str, Any] = {}
+    for item in items:
+        if isinstance(item, str) and item not in EXPORTER_NAMES:
+            raise ConfigurationError(source, given, f"one or more of {', '.join(EXPORTER_NAMES)}, separated by commas")
+        if not isinstance(item, str) and (isinstance(item, type) or not callable(getattr(item, "export", None))):
+            raise ConfigurationError(source, item, "an exporter's name, or an object with a method `export(spans)`")
+        name = item if isinstance(item, str) else type(item).__name__
+        unique = name if name not in found else f"{name}#{sum(n.split('#')[0] == name for n in found) + 1}"
+        found[unique] = item
+    if not found:
+        raise ConfigurationError(source, given, f"one or more of {', '.join(EXPORTER_NAMES)}, separated by commas")
+    return found
+
+
+def _sampler(sampler: Any, sample_rate: float | None, env: _Environment) -> Sampler:
+    if sampler is not None and sample_rate is not None:
+        raise ConfigurationError("sample_rate", sample_rate, "either sampler or sample_rate, not both")
+    if sampler is not None:
+        if isinstance(sampler, type) or not callable(getattr(sampler, "should_sample", None)):
+            raise ConfigurationError("sampler", sampler, "an object with a method `should_sample(request)`")
+        return sampler  # type: ignore[no-any-return]
+    if sample_rate is not None:
+        number = isinstance(sample_rate, int | float) and not isinstance(sample_rate, bool)
+        if not number or not 0.0 <= sample_rate <= 1.0:
+            raise ConfigurationError("sample_rate", sample_rate, "a number from 0 to 1")
+        return _by_rate(sample_rate)
+    rate = env.prela("PRELA_SAMPLE_RATE", _rate)
+    if rate is not None:
+        return _by_rate(rate)
+    return env.otel("OTEL_TRACES_SAMPLER", lambda value: _otel_sampler(value, env)) or _by_rate(1.0)
+
+
+def _by_rate(rate: float) -> Sampler:
+    return ParentBased(AlwaysOn() if rate >= 1.0 else AlwaysOff() if rate <= 0.0 else TraceIdRatio(rate))
+
+
+def _otel_sampler(value: str, env: _Environment) -> Sampler:
+    """`OTEL_TRACES_SAMPLER`, with `OTEL_TRACES_SAMPLER_ARG` for those that take a ratio."""
+    base, parent_based = value.removeprefix("parentbased_"), value.startswith("parentbased_")
+    chosen: Sampler
+    if base == "always_on":
+        chosen = AlwaysOn()
+    elif base == "always_off":
+        chosen = AlwaysOff()
+    elif base == "traceidratio":
+        rate = env.otel("OTEL_TRACES_SAMPLER_ARG", _rate)
+        chosen = TraceIdRatio(1.0 if rate is None else rate)
+    else:
+        raise _BadValue("always_on, always_off or traceidratio, each with or without parentbased_ before it")
+    return ParentBased(chosen) if parent_based else chosen
+
+
+def _redact(redact: Any) -> Redact | None:
+    """`redact(key, value)`, made from a function of the value alone where that is what it is."""
+    if redact is None:
+        return None
+    allowed = "a function redact(key, value) or redact(value) that returns what is recorded instead"
+    if not callable(redact):
+        raise ConfigurationError("redact", redact, allowed)
+    try:
+        parameters = list(signature(redact).parameters.values())
+    except (TypeError, ValueError):
+        return lambda key, value: redact(value)  # a builtin that tells nothing of its parameters
+    positional = [p for p in parameters if p.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)]
+    required = [p for p in positional if p.default is Parameter.empty]
+    if len(required) == 2 or any(p.kind is Parameter.VAR_POSITIONAL for p in parameters):
+        return redact  # type: ignore[no-any-return]
+    if positional and len(required) <= 1:
+        return lambda key, value: redact(value)
+    raise ConfigurationError("redact", redact, allowed)
+
+
+def _limits(limits: Any, env: _Environment) -> Limits:
+    queue = env.otel("OTEL_BSP_MAX_QUEUE_SIZE", _positive_int)
+    defaults = Limits() if queue is None else Limits(queue_spans=queue)
+    if limits is None:
+        return defaults
+    if isinstance(limits, Limits):
+        chosen = limits
+    elif isinstance(limits, Mapping) and set(limits) <= set(Limits._fields):
+        chosen = defaults._replace(**limits)
+    else:
+        raise ConfigurationError("limits", limits, f"a prela.Limits, or a mapping with keys of {Limits._fields}")
+    for name, value in chosen._asdict().items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ConfigurationError(f"limits.{name}", value, "a whole number above 0")
+    return chosen
+
+
+def _positive(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise ConfigurationError(name, value, "a number of seconds above 0")
+    return float(value)

@@ -1,0 +1,189 @@
+"""The bounded buffer between the program and the export worker, and the law by which it sheds.
+
+Everything offered is taken, pending, or counted as dropped under a reason. Offering takes no lock, wakes nobody and
+may happen in a signal handler, a finalizer or a thousand threads at once: it is one `deque.append`. The buffer is
+bounded by spans and by bytes. An ordinary small span is charged `SPAN_BYTES`; only those that hold more than that are
+weighed one by one.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from prela.core.tally import Tally
+
+if TYPE_CHECKING:
+    from prela.core.span import Span
+
+SPAN_BYTES: Final = 1024
+"""What a span with up to eight small attributes is charged; measured in `benchmarks/` (memory)."""
+
+ROOTS_REFUSED_AT: Final = 0.80
+OTHERS_REFUSED_AT: Final = 0.95
+
+# The reasons a span may be lost under. `statistics().dropped` has a key for each that happened.
+QUEUE_FULL: Final = "queue_full"
+OVERLOAD: Final = "overload"
+SHUTDOWN: Final = "shutdown"
+EXPORT_FAILED: Final = "export_failed"
+ENCODE_FAILED: Final = "encode_failed"
+EXIT_DEADLINE: Final = "exit_deadline"
+
+
+class Buffer:
+    """Finished spans on their way to the worker.
+
+    `queue` and `limit` are read by `Span.__exit__` itself: below `limit` it appends, and otherwise calls `offer`.
+    """
+
+    __slots__ = (
+        "_closed",
+        "_disowned",
+        "_heavy_in",
+        "_heavy_out",
+        "_max_bytes",
+        "_max_spans",
+        "_successor",
+        "dropped",
+        "limit",
+        "on_offer",
+        "queue",
+        "root_limit",
+        "taken",
+    )
+
+    def __init__(self, max_spans: int = 65_536, max_bytes: int = 64 * 1024 * 1024) -> None:
+        self.queue: deque[Span] = deque()
+        self._max_spans = max_spans
+        self._max_bytes = max_bytes
+        self._heavy_in = 0
+        self._heavy_out = 0
+        self._closed: str | None = None
+        self._successor: Buffer | None = None
+        self._disowned = False
+        self.on_offer: Callable[[], object] | None = None
+        """Called after each span taken the slow way, while set: to start the worker, or at exit to wait for it."""
+        self.dropped: dict[str, Tally] = {reason: Tally() for reason in (QUEUE_FULL, OVERLOAD, SHUTDOWN)}
+        self.taken = 0
+        self.limit = -1
+        """Spans that may be queued before `offer` has to decide; -1 sends every span there."""
+        self.root_limit = 0
+        """Spans queued from which new local roots are refused."""
+        self._settle()
+
+    def _settle(self) -> None:
+        """Work out the limits anew, after something they depend on has changed."""
+        by_bytes = (self._max_bytes - self.heavy_bytes) // SPAN_BYTES
+        self.root_limit = int(ROOTS_REFUSED_AT * min(self._max_spans, by_bytes))
+        watched = (
+            self._closed is not None
+            or self._successor is not None
+            or self.on_offer is not None
+            or self._disowned
+        )
+        self.limit = -1 if watched else self._others_limit()
+
+    def _others_limit(self) -> int:
+        by_bytes = (self._max_bytes - self.heavy_bytes) // SPAN_BYTES
+        return int(OTHERS_REFUSED_AT * min(self._max_spans, by_bytes))
+
+    @property
+    def heavy_bytes(self) -> int:
+        """Bytes queued beyond the ordinary charge."""
+        return self._heavy_in - self._heavy_out
+
+    def watch(self, on_offer: Callable[[], object] | None) -> None:
+        """Call `on_offer` after every span from now on; None: no longer."""
+        self.on_offer = on_offer
+        self._settle()
+
+    def offer(self, span: "Span", extra_bytes: int = 0, is_root: bool = False) -> None:
+        """Take a finished span, or count why not. The slow way: `Span` appends by itself when it may."""
+        if self._disowned:
+            return
+        if self._successor is not None:
+            return self._successor.offer(span, extra_bytes, is_root)
+        if self._closed is not None:
+            self.drop(self._closed)
+        elif len(self.queue) < self._others_limit() or (is_root and self._has_room()):
+            # Not a lock: CPython switches threads between bytecodes only at calls and jumps, and there is none in a
+            # `+=` of two ints. Where that does not hold, the sum drifts until the queue is next empty (see `take`).
+            self._heavy_in += extra_bytes
+            self.queue.append(span)
+        else:
+            span._trace.incomplete = True
+            self.drop(QUEUE_FULL)
+        if extra_bytes:
+            self._settle()
+        if self.on_offer is not None:
+            self.on_offer()
+
+    def _has_room(self) -> bool:
+        held = len(self.queue)
+        return held < self._max_spans and held * SPAN_BYTES + self.heavy_bytes < self._max_bytes
+
+    @property
+    def overloaded(self) -> bool:
+        """Whether new local roots are to be refused."""
+        return len(self.queue) >= self.root_limit
+
+    def drop(self, reason: str) -> None:
+        """Count one span as lost."""
+        self.dropped.setdefault(reason, Tally()).add()
+
+    def take(self, most: int) -> "tuple[list[Span], int]":
+        """Remove up to `most` spans, oldest first, and return them and their bytes beyond the ordinary charge.
+
+        Only the worker calls this.
+        """
+        queue = self.queue
+        spans: list[Span] = []
+        while queue and len(spans) < most:
+            spans.append(queue.popleft())
+        self.taken += len(spans)
+        heavy = sum(span._extra_bytes() for span in spans)
+        if heavy or self.heavy_bytes:
+            self._heavy_out = self._heavy_in if not queue else self._heavy_out + heavy
+            self._settle()
+        return spans, heavy
+
+    def hand_over(self, successor: "Buffer") -> None:
+        """From now on pass every span on to `successor`; what is queued stays for the worker of this one."""
+        self._successor = successor
+        self._settle()
+
+    def close(self, reason: str = SHUTDOWN) -> None:
+        """From now on drop every span under `reason`."""
+        self._closed = reason
+        self._settle()
+
+    def reopen(self, on_offer: Callable[[], object]) -> None:
+        """Take spans again, calling `on_offer` after each."""
+        self._closed = None
+        self.watch(on_offer)
+
+    def give_up(self, reason: str) -> None:
+        """Close under `reason`, and drop what is queued under the same."""
+        self.close(reason)
+        while self.queue:
+            try:
+                self.queue.popleft()
+            except IndexError:
+                break  # the worker was quicker
+            self.drop(reason)
+
+    def dropped_counts(self) -> dict[str, int]:
+        """Spans dropped here so far, by reason."""
+        counts = {reason: tally.value for reason, tally in list(self.dropped.items())}
+        return {reason: count for reason, count in counts.items() if count}
+
+    @property
+    def ended(self) -> int:
+        """Spans that ended into this buffer, whatever became of them; those refused at their start never were spans."""
+        refused = sum(count for reason, count in self.dropped_counts().items() if reason != OVERLOAD)
+        return self.taken + len(self.queue) + refused
+
+    def disown(self) -> None:
+        """After a fork, in the child: spans of the parent process end there, and are neither taken nor counted here."""
+        self._disowned = True
+        self._settle()

@@ -1,0 +1,164 @@
+"""What flows with the program's own flow: the current span, baggage, attributes for all spans below, suppression.
+
+Everything is one immutable value in a ContextVar, so tasks and copied contexts inherit it and cannot disturb each
+other.
+"""
+
+import contextvars
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
+from types import MappingProxyType
+from typing import Any, Final, ParamSpec, TypeVar
+
+from prela.core import log
+from prela.core.silent import NO_SPAN, SUPPRESSION, RemoteSpan
+from prela.core.span import Span, SpanContext, current_span, nearest_open
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
+
+_baggage: ContextVar[Mapping[str, Any]] = ContextVar("prela.baggage", default=_EMPTY)
+_propagated: ContextVar[Mapping[str, Any]] = ContextVar("prela.propagated", default=_EMPTY)
+
+_SEMANTIC_NAMES: Final = {"session_id": "session.id", "user_id": "user.id"}
+"""Keyword to attribute name, as OpenTelemetry's general attribute registry has them (session, user)."""
+
+
+class Usage:
+    """Whether `propagate_attributes` was ever used: until then, no span pays for looking."""
+
+    propagating = False
+
+
+def get_current_span() -> Span:
+    """Return the span that a new one would be the child of. Outside any span, one that records nothing."""
+    try:
+        return nearest_open(current_span.get()) or NO_SPAN
+    except Exception:
+        return NO_SPAN
+
+
+@contextmanager
+def use_span(span: Span | SpanContext) -> Iterator[Span]:
+    """Make a span current for the block, without ending it. A `SpanContext` makes the block continue a remote trace."""
+    used = span if isinstance(span, Span) else RemoteSpan(SpanContext(*span))
+    with _holding(current_span, used):
+        yield used
+
+
+@contextmanager
+def suppress() -> Iterator[None]:
+    """Trace nothing inside the block, in tasks and threads started there either."""
+    with _holding(current_span, SUPPRESSION):
+        yield
+
+
+@contextmanager
+def baggage(**entries: Any) -> Iterator[None]:
+    """Add entries to the baggage for the block: values that travel with the context and are on no span by themselves."""
+    with _holding(_baggage, MappingProxyType({**_baggage.get(), **entries})):
+        yield
+
+
+def get_baggage() -> Mapping[str, Any]:
+    """Return the baggage in force here, read-only."""
+    return _baggage.get()
+
+
+@contextmanager
+def propagate_attributes(
+    *, session_id: str | None = None, user_id: str | None = None, **attributes: Any
+) -> Iterator[None]:
+    """Set these attributes on every span started inside the block, through tasks and threads too.
+
+    `session_id` and `user_id` are recorded as `session.id` and `user.id`; a span's own attributes win.
+    """
+    Usage.propagating = True
+    known = {"session_id": session_id, "user_id": user_id}
+    named = {_SEMANTIC_NAMES[key]: value for key, value in known.items() if value is not None}
+    with _holding(_propagated, MappingProxyType({**_propagated.get(), **named, **attributes})):
+        yield
+
+
+def get_propagated_attributes() -> Mapping[str, Any]:
+    """Return the attributes that a span started here is given."""
+    return _propagated.get()
+
+
+@contextmanager
+def _holding(variable: ContextVar[Any], value: object) -> Iterator[None]:
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        try:
+            variable.reset(token)
+        except ValueError:
+            pass  # left in another context than it was entered in: that one is not ours to change
+
+
+class Scope:
+    """The context variables of ours, held apart from the caller's: for code that runs in steps, as generators do.
+
+    Between `enter` and `leave` the code of one step runs with what the step before left behind; the caller's own
+    values come back afterwards, in whichever context each step is taken.
+    """
+
+    __slots__ = ("_inside", "_outside")
+
+    _VARIABLES: tuple[ContextVar[Any], ...] = (current_span, _baggage, _propagated)
+
+    def __init__(self, span: Span) -> None:
+        self._inside: tuple[Any, ...] = (span, _baggage.get(), _propagated.get())
+        self._outside: tuple[Any, ...] = ()
+
+    def enter(self) -> None:
+        try:
+            self._outside = tuple(variable.get() for variable in self._VARIABLES)
+            self._exchange(self._inside, self._outside)
+        except Exception as error:
+            log.failed("entering a step", error)
+
+    def leave(self) -> None:
+        try:
+            self._inside = tuple(variable.get() for variable in self._VARIABLES)
+            self._exchange(self._outside, self._inside)
+        except Exception as error:
+            log.failed("leaving a step", error)
+
+    def _exchange(self, wanted: tuple[Any, ...], held: tuple[Any, ...]) -> None:
+        for variable, value, old in zip(self._VARIABLES, wanted, held, strict=True):
+            if value is not old:
+                variable.set(value)
+
+
+def copy_context_to_thread(func: Callable[P, T]) -> Callable[P, T]:
+    """Return `func` bound to the context of this moment, for a thread pool.
+
+    What is current here, spans and every other context variable, is current in each call, wherever it runs. It may be
+    called many times and from many threads at once: each call runs in a copy of its own, so none sees another's
+    changes.
+
+    Raises:
+        TypeError: `func` is a coroutine function. Its call would only make a coroutine, which would then run in
+            whatever context awaits it. Start a task instead: tasks inherit the context by themselves.
+    """
+    from inspect import iscoroutinefunction
+
+    if iscoroutinefunction(func):
+        raise TypeError(
+            f"copy_context_to_thread: {func!r} is a coroutine function; threads run plain functions. "
+            "A task started here inherits the context by itself."
+        )
+    captured = contextvars.copy_context()
+
+    @wraps(func)
+    def in_captured_context(*args: P.args, **kwargs: P.kwargs) -> T:
+        # A context may be entered only once at a time, and a pool calls this from several threads at once.
+        return captured.copy().run(func, *args, **kwargs)
+
+    return in_captured_context

@@ -1,0 +1,39 @@
+"""When to speak of losses: one line as they begin, one total when they have ended."""
+
+from collections.abc import Mapping
+
+
+class Outage:
+    """Told the totals of what was dropped from time to time, it says what is worth saying.
+
+    An outage begins with the first drop after a quiet time, and ends at the first look that finds no new one.
+    """
+
+    __slots__ = ("_begun", "_reported", "_seen")
+
+    def __init__(self, told: Mapping[str, int] | None = None) -> None:
+        """`told` are the totals that were spoken of before."""
+        self._seen: dict[str, int] = dict(told or {})
+        self._reported: dict[str, int] = dict(told or {})
+        self._begun = False
+
+    def begins(self, dropped: Mapping[str, int]) -> bool:
+        """Whether these totals are the first news of an outage. Call before `ended`, with the same totals."""
+        news = dict(dropped) != self._seen
+        first = news and not self._begun
+        self._begun = self._begun or news
+        return first
+
+    def ended(self, dropped: Mapping[str, int], *, final: bool = False) -> dict[str, int]:
+        """What was lost in the outage that has just ended, by reason; empty while it lasts, and while there is none.
+
+        `final` ends it now: there will be no further look.
+        """
+        quiet = dict(dropped) == self._seen
+        self._seen = dict(dropped)
+        if not self._begun or not (quiet or final):
+            return {}
+        lost = {reason: count - self._reported.get(reason, 0) for reason, count in dropped.items()}
+        self._reported = dict(dropped)
+        self._begun = False
+        return {reason: count for reason, count in lost.items() if count}

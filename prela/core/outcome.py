@@ -1,0 +1,136 @@
+"""What an exception that leaves a span says about it: the status, the cause of a cancellation, the leaves of a group.
+
+What counts as a cancellation is handed in as an `Explain`, because the loops' exceptions are not known here.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+from prela.record.enums import SpanStatus
+
+LEAF_EVENTS: Final = 64
+"""How many exceptions of a group are recorded one by one; their number is recorded always."""
+_STACK_FRAMES: Final = 100
+
+CANCEL_CAUSE: Final = "prela.cancel.cause"
+CANCEL_REASON: Final = "prela.cancel.reason"
+CANCEL_BY: Final = "prela.cancel.by"
+STREAM_OUTCOME: Final = "prela.stream.outcome"
+BRANCH: Final = "prela.exception.branch"
+LEAVES: Final = "prela.exception.leaves"
+
+
+class Cancellation(NamedTuple):
+    """What is known of a cancellation."""
+
+    cause: str = "unknown"
+    """deadline, explicit, sibling_failed, shutdown or unknown."""
+    reason: str | None = None
+    by: str | None = None
+    """The task that asked for it."""
+
+
+Explain = Callable[[BaseException], Cancellation | None]
+"""Returns what is known of a cancellation, or None for an exception that is none."""
+
+
+def explain_builtin(error: BaseException) -> Cancellation | None:
+    """The one cancellation that needs no event loop."""
+    if isinstance(error, KeyboardInterrupt):
+        return Cancellation("explicit", "KeyboardInterrupt")
+    return None
+
+
+class Outcome(NamedTuple):
+    """How a span ended, by the exception that left it."""
+
+    status: SpanStatus
+    message: str | None
+    attributes: dict[str, Any]
+    exceptions: list[tuple[BaseException, str | None]]
+    """Those to record as events, each with its branch in the group ("0.1": second child of the first), or None."""
+
+
+def judge(error: BaseException, explain: Explain, *, stream: bool = False) -> Outcome:
+    """Return how a span ended that `error` left; of a stream, with its outcome among the attributes."""
+    outcome = _judge(error, explain)
+    if stream and STREAM_OUTCOME not in outcome.attributes:
+        word = "cancelled" if outcome.status is SpanStatus.CANCELLED else "error"
+        outcome.attributes[STREAM_OUTCOME] = word
+    return outcome
+
+
+def _judge(error: BaseException, explain: Explain) -> Outcome:
+    if isinstance(error, GeneratorExit):
+        return Outcome(SpanStatus.SUCCESS, None, {STREAM_OUTCOME: "closed_early"}, [])
+    if isinstance(error, SystemExit) and error.code in (None, 0):
+        return Outcome(SpanStatus.SUCCESS, None, {}, [])
+    if isinstance(error, BaseExceptionGroup):
+        return _judge_group(error, explain)
+    cancellation = explain(error)
+    if cancellation is not None:
+        return _cancelled(cancellation)
+    return Outcome(SpanStatus.ERROR, message_of(error), {}, [(error, None)])
+
+
+def _judge_group(group: "BaseExceptionGroup[BaseException]", explain: Explain) -> Outcome:
+    cancellation: Cancellation | None = None
+    failures: list[tuple[BaseException, str | None]] = []
+    for leaf, branch in leaves(group):
+        explained = explain(leaf)
+        if explained is None:
+            failures.append((leaf, branch))
+        elif cancellation is None:
+            cancellation = explained
+    if not failures and cancellation is not None:
+        return _cancelled(cancellation)
+    return Outcome(SpanStatus.ERROR, message_of(group), {LEAVES: len(failures)}, failures[:LEAF_EVENTS])
+
+
+def _cancelled(cancellation: Cancellation) -> Outcome:
+    attributes = {CANCEL_CAUSE: cancellation.cause, CANCEL_REASON: cancellation.reason, CANCEL_BY: cancellation.by}
+    known = {key: value for key, value in attributes.items() if value is not None}
+    return Outcome(SpanStatus.CANCELLED, None, known, [])
+
+
+def leaves(group: "BaseExceptionGroup[BaseException]") -> Iterator[tuple[BaseException, str]]:
+    """The exceptions of a group that are not groups themselves, each with its branch. Not recursive: groups nest deep."""
+    pending: list[tuple[BaseException, str]] = [(child, str(i)) for i, child in enumerate(group.exceptions)][::-1]
+    while pending:
+        error, branch = pending.pop()
+        if isinstance(error, BaseExceptionGroup):
+            pending.extend([(child, f"{branch}.{i}") for i, child in enumerate(error.exceptions)][::-1])
+        else:
+            yield error, branch
+
+
+def exception_attributes(error: BaseException, branch: str | None = None) -> dict[str, Any]:
+    """The attributes of an `exception` event (OpenTelemetry semantic conventions, "Recording exceptions")."""
+    kind = type(error)
+    prefix = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    attributes = {
+        "exception.type": prefix + kind.__qualname__,
+        "exception.message": message_of(error),
+        "exception.stacktrace": _stack_of(error),
+    }
+    if branch is not None:
+        attributes[BRANCH] = branch
+    return attributes
+
+
+def message_of(error: BaseException) -> str:
+    """`str(error)`, or what went wrong with it; an exception's own `__str__` may raise."""
+    try:
+        return str(error)
+    except Exception as again:
+        return f"<{type(again).__name__} in __str__ of {type(error).__qualname__}>"
+
+
+def _stack_of(error: BaseException) -> str:
+    # Imported here: only failing programs need it, and it is slow to import.
+    import traceback
+
+    try:
+        return "".join(traceback.format_exception(type(error), error, error.__traceback__, limit=-_STACK_FRAMES))
+    except Exception as again:
+        return f"<{type(again).__name__} while formatting the stack>"

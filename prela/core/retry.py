@@ -1,0 +1,29 @@
+"""When to try an export again: exponential backoff with full jitter, bounded in time."""
+
+from collections.abc import Callable
+from random import uniform
+from typing import Final
+
+FIRST_DELAY: Final = 0.5
+LONGEST_DELAY: Final = 30.0
+GIVE_UP_AFTER: Final = 60.0
+"""Seconds since the first attempt, past which a batch is given up."""
+
+
+def delay_before_retry(
+    attempt: int,
+    elapsed: float,
+    retry_after: float | None,
+    *,
+    draw: Callable[[float, float], float] = uniform,
+) -> float | None:
+    """Seconds to wait before the next attempt, or None to give up.
+
+    Args:
+        attempt: How many attempts have failed; 1 after the first.
+        elapsed: Seconds since the first attempt began.
+        retry_after: What the receiver asked for, in seconds; it is waited in full, if at all.
+        draw: Draws a number between two; `random.uniform`, but for tests.
+    """
+    delay = retry_after if retry_after is not None else draw(0.0, min(LONGEST_DELAY, FIRST_DELAY * 2 ** (attempt - 1)))
+    return None if elapsed + delay > GIVE_UP_AFTER else max(0.0, delay)

@@ -1,0 +1,101 @@
+"""What spans started from now on are made with: one object, replaced whole by `init()` and after a fork."""
+
+from collections.abc import Callable, Mapping
+from time import monotonic_ns, time_ns
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from prela.core.buffer import Buffer
+from prela.core.ids import IdGenerator
+from prela.core.outcome import Explain, explain_builtin
+from prela.core.sampler import AlwaysOn, Sampler
+from prela.core.tally import Tally
+
+if TYPE_CHECKING:
+    from typing import Self
+
+Redact = Callable[[str, Any], Any]
+
+
+class Limits(NamedTuple):
+    """Bounds of one span. What is cut is marked where it stood, and counted in the record's `dropped`."""
+
+    attributes: int = 256
+    string_length: int = 65_536
+    """Characters of a string leaf, bytes of a bytes leaf."""
+    nodes: int = 10_000
+    """Items in all, in one attribute's containers."""
+    events: int = 1_024
+    links: int = 256
+    queue_spans: int = 65_536
+    """Finished spans that may wait for the worker."""
+    queue_bytes: int = 64 * 1024 * 1024
+    """Bytes they may hold, by estimate."""
+
+
+class Counters:
+    """What is counted for the whole process, whichever settings a span was started under."""
+
+    __slots__ = ("ids", "late_calls", "unsampled")
+
+    def __init__(self, ids: IdGenerator | None = None) -> None:
+        self.ids = ids or IdGenerator()
+        self.unsampled = Tally()
+        self.late_calls = Tally()
+
+
+class Settings:
+    """See the module. Its attributes are never assigned after `__init__`."""
+
+    __slots__ = (
+        "buffer",
+        "clock",
+        "counters",
+        "explain",
+        "limits",
+        "redact",
+        "resource",
+        "sampler",
+        "service_name",
+        "wall_clock",
+    )
+
+    def __init__(
+        self,
+        *,
+        service_name: str = "unknown_service",
+        resource: Mapping[str, Any] | None = None,
+        buffer: Buffer | None = None,
+        counters: Counters | None = None,
+        sampler: Sampler | None = None,
+        redact: Redact | None = None,
+        limits: Limits | None = None,
+        explain: Explain = explain_builtin,
+        clock: Callable[[], int] = monotonic_ns,
+        wall_clock: Callable[[], int] = time_ns,
+    ) -> None:
+        self.service_name = service_name
+        self.resource = dict(resource or {})
+        self.limits = limits or Limits()
+        self.buffer = buffer or Buffer(self.limits.queue_spans, self.limits.queue_bytes)
+        self.counters = counters or Counters()
+        self.sampler = sampler or AlwaysOn()
+        self.redact = redact
+        self.explain = explain
+        self.clock = clock
+        """Nanoseconds that never go back; durations come from it."""
+        self.wall_clock = wall_clock
+        """Nanoseconds since the Unix epoch; read once for each local root."""
+
+    def after_fork(self, counters: Counters) -> "Self":
+        """The same settings for a child process: empty, counting from zero, with ids of its own."""
+        return type(self)(
+            service_name=self.service_name,
+            resource=self.resource,
+            sampler=self.sampler,
+            redact=self.redact,
+            limits=self.limits,
+            explain=self.explain,
+            clock=self.clock,
+            wall_clock=self.wall_clock,
+            counters=counters,
+        )

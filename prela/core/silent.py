@@ -1,0 +1,193 @@
+"""Spans that record nothing: outside any span, in traces that were not sampled or were shed, under `suppress()`.
+
+They have every method of a `Span`, so that no program has to ask before it calls one.
+"""
+
+from collections.abc import Callable, Mapping
+from contextvars import Token
+from types import TracebackType
+from typing import Any, Final, Self
+
+from prela.core.span import Event, Link, Span, SpanContext, current_span
+from prela.record.enums import SpanKind, SpanStatus, SpanType
+
+_get = current_span.get
+_set = current_span.set
+_reset = current_span.reset
+
+
+class SilentSpan(Span):
+    """Does nothing, and is not even made current by entering it: what is current stays so."""
+
+    __slots__ = ("_context",)
+
+    _context: SpanContext | None
+
+    def __init__(self, context: SpanContext | None = None) -> None:
+        self._context = context
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        pass
+
+    def set_attribute(self, key: str, value: object) -> None:
+        pass
+
+    def set_attributes(self, attributes: Mapping[str, object]) -> None:
+        pass
+
+    def add_event(self, name: str, attributes: Mapping[str, object] | None = None) -> None:
+        pass
+
+    def add_link(self, context: Span | SpanContext | Link, attributes: Mapping[str, object] | None = None) -> None:
+        pass
+
+    def record_exception(self, exception: BaseException, attributes: Mapping[str, object] | None = None) -> None:
+        pass
+
+    def set_status(self, status: SpanStatus | str, message: str | None = None) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
+
+    def _end_with(self, error: BaseException, *, stream: bool = False) -> None:
+        pass
+
+    @property
+    def context(self) -> SpanContext:
+        return self._context or SpanContext("0" * 32, "0" * 16, sampled=False)
+
+    @property
+    def trace_id(self) -> str:
+        return self.context.trace_id
+
+    @property
+    def span_id(self) -> str:
+        return self.context.span_id
+
+    @property
+    def parent_span_id(self) -> str | None:
+        return None
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return ""
+
+    @name.setter
+    def name(self, name: str) -> None:
+        pass
+
+    @property
+    def span_type(self) -> SpanType | str:  # type: ignore[override]
+        return SpanType.CUSTOM
+
+    @span_type.setter
+    def span_type(self, span_type: SpanType | str) -> None:
+        pass
+
+    @property
+    def kind(self) -> SpanKind | str:
+        return SpanKind.INTERNAL
+
+    @property
+    def status(self) -> SpanStatus:
+        return SpanStatus.PENDING
+
+    @property
+    def status_message(self) -> str | None:
+        return None
+
+    @property
+    def start_time_ns(self) -> int:
+        return 0
+
+    @property
+    def end_time_ns(self) -> int | None:
+        return None
+
+    @property
+    def duration(self) -> float | None:
+        return None
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        return {}
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        return ()
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        return ()
+
+    @property
+    def is_recording(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+class UnsampledRoot(SilentSpan):
+    """The local root of a trace that is not recorded. It is made current, so that its descendants follow it."""
+
+    __slots__ = ("_child", "count", "trace_number")
+
+    def __init__(self, trace_number: int, count: Callable[[], object]) -> None:
+        self.trace_number = trace_number
+        self.count = count
+        """Counts one descendant under the reason for which the trace is not recorded."""
+        self._token: Token[Span | None] | None = None
+        self._child: SilentSpan | None = None
+
+    def __enter__(self) -> Self:
+        self._token = _set(self)
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        token = self._token
+        if token is not None and _get() is self:
+            self._token = None
+            try:
+                _reset(token)
+            except ValueError:
+                pass  # left in another context than it was entered in
+
+    @property
+    def child(self) -> SilentSpan:
+        """What stands for every span below; one for all of them."""
+        if self._child is None:
+            self._child = SilentSpan(self.context)
+        return self._child
+
+    @property
+    def context(self) -> SpanContext:
+        # W3C wants a parent id that is not zero; nobody will look for this one.
+        number = self.trace_number
+        return SpanContext(f"{number:032x}", f"{number & (1 << 64) - 1 or 1:016x}", sampled=False)
+
+
+class RemoteSpan(SilentSpan):
+    """A span of another process, made current so that those started here become its children."""
+
+    __slots__ = ()
+
+
+class Suppression(SilentSpan):
+    """Current inside `suppress()`: nothing is traced below it, whatever its parent is said to be."""
+
+    __slots__ = ()
+
+
+NO_SPAN: Final = SilentSpan()
+"""Stands for "outside any span", and for every span while tracing is off."""
+
+SUPPRESSION: Final = Suppression()

@@ -1,0 +1,232 @@
+"""The tracer: decides for each new span whether it is recorded, in which trace, and below which parent.
+
+What it leaves to others: waiting (`prela.aio.tracer` adds `aspan` and `task_group`) and being set up (`lifecycle`).
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from prela.core import log
+from prela.core.buffer import OVERLOAD
+from prela.core.context import Usage, get_propagated_attributes
+from prela.core.sampler import SamplingRequest
+from prela.core.settings import Settings
+from prela.core.silent import NO_SPAN, SUPPRESSION, RemoteSpan, SilentSpan, UnsampledRoot
+from prela.core.span import (
+    _NOT_ENTERED,
+    Details,
+    Link,
+    LocalTrace,
+    RedactedSpan,
+    Span,
+    SpanContext,
+    current_span,
+    nearest_open,
+)
+from prela.record.enums import SpanKind, SpanType
+
+Parent = Span | SpanContext | None
+Links = Iterable[Span | SpanContext | Link]
+
+_get = current_span.get
+_CUSTOM: Final = SpanType.CUSTOM
+_INTERNAL: Final = SpanKind.INTERNAL
+
+
+class _Current:
+    """The type of the default of `parent`: the span that is current at the call."""
+
+    def __repr__(self) -> str:
+        return "<current>"
+
+
+CURRENT: Final = _Current()
+
+
+class Tracer:
+    """Makes spans. There is one for the process, `prela.get_tracer()`; while tracing is off, its spans record nothing."""
+
+    __slots__ = ("_settings",)
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings
+
+    def configure(self, settings: Settings | None) -> None:
+        """Use these settings for spans started from now on; None turns tracing off."""
+        self._settings = settings
+
+    def span(
+        self,
+        name: str,
+        span_type: SpanType | str = _CUSTOM,
+        attributes: Mapping[str, object] | None = None,
+        *,
+        kind: SpanKind | str = _INTERNAL,
+        links: Links | None = None,
+        parent: Parent | _Current = CURRENT,
+    ) -> Span:
+        """Return a span that starts when it is entered with `with`, and is current inside; right in async code too.
+
+        Args:
+            name: What the work is called; low in variety, if totals by name are to mean something.
+            span_type: What sort of work it is.
+            attributes: Recorded as by `Span.set_attributes`.
+            kind: The side of a remote call.
+            links: Spans that are related, and not the parent.
+            parent: By default the span that is current at this call; None starts a new trace.
+        """
+        try:
+            current = _get()
+            if (
+                type(current) is Span
+                and (trace := current._trace).settings is self._settings
+                and parent is CURRENT
+                and kind is _INTERNAL
+                and links is None
+                and not Usage.propagating
+            ):
+                span = Span()
+                span.name = name
+                span.span_type = span_type
+                span._trace = trace
+                span._parent = current
+                span._attributes = {}
+                span._details = None
+                span._token = _NOT_ENTERED
+                span._end = 0
+                if attributes:
+                    span.set_attributes(attributes)
+                return span
+            if self._settings is None:
+                return NO_SPAN
+            if type(current) is UnsampledRoot and parent is CURRENT:
+                current.count()
+                return current.child
+            return self._new_span(self._settings, name, span_type, attributes, kind, links, parent)
+        except Exception as error:
+            log.failed("Tracer.span", error)
+            return NO_SPAN
+
+    def start_span(
+        self,
+        name: str,
+        span_type: SpanType | str = _CUSTOM,
+        attributes: Mapping[str, object] | None = None,
+        *,
+        kind: SpanKind | str = _INTERNAL,
+        links: Links | None = None,
+        parent: Parent | _Current = CURRENT,
+    ) -> Span:
+        """Return a span that has started and is not current; end it with `end()`. The arguments are those of `span`."""
+        span = self.span(name, span_type, attributes, kind=kind, links=links, parent=parent)
+        try:
+            if not isinstance(span, SilentSpan):
+                span._begin()
+        except Exception as error:
+            log.failed("Tracer.start_span", error)
+            return NO_SPAN
+        return span
+
+    def _new_span(
+        self,
+        settings: Settings,
+        name: str,
+        span_type: SpanType | str,
+        attributes: Mapping[str, object] | None,
+        kind: SpanKind | str,
+        links: Links | None,
+        parent: Parent | _Current,
+    ) -> Span:
+        """`span` for everything but a plain child of a recorded span."""
+        current = nearest_open(_get())
+        if current is SUPPRESSION:
+            return SUPPRESSION
+        chosen = current if isinstance(parent, _Current) else parent
+        if isinstance(chosen, UnsampledRoot):
+            chosen.count()
+            return chosen.child
+        if isinstance(chosen, Span) and not isinstance(chosen, SilentSpan) and chosen._is_started:
+            trace, local_parent = self._trace_below(chosen, settings)
+        else:
+            started = self._start_trace(settings, _remote(chosen), name, span_type)
+            if not isinstance(started, LocalTrace):
+                return started
+            trace, local_parent = started, None
+        span = RedactedSpan() if settings.redact is not None else Span()
+        span.name = name
+        span.span_type = span_type
+        span._trace = trace
+        span._parent = local_parent
+        span._attributes = {}
+        span._details = None
+        span._token = _NOT_ENTERED
+        span._end = 0
+        self._dress(span, attributes, kind, links)
+        return span
+
+    def _trace_below(self, parent: Span, settings: Settings) -> tuple[LocalTrace, Span | None]:
+        """The local trace of a new child: its parent's, unless that was started under older settings or before a fork."""
+        trace = parent._trace
+        if trace.settings is settings:
+            return trace, parent
+        return LocalTrace(settings, trace.trace_id, int(parent.span_id, 16), trace.trace_state), None
+
+    def _start_trace(
+        self, settings: Settings, remote: SpanContext | None, name: str, span_type: SpanType | str
+    ) -> LocalTrace | UnsampledRoot:
+        """A new local trace, or what stands for one that is refused or not sampled."""
+        ids = settings.counters.ids
+        trace_id = ids.new_trace_id() if remote is None else int(remote.trace_id, 16)
+        buffer = settings.buffer
+        if buffer.overloaded:
+            buffer.drop(OVERLOAD)
+            return UnsampledRoot(trace_id, buffer.dropped[OVERLOAD].add)
+        if not _is_sampled(settings, SamplingRequest(trace_id, name, span_type, remote)):
+            settings.counters.unsampled.add()
+            return UnsampledRoot(trace_id, settings.counters.unsampled.add)
+        if remote is None:
+            return LocalTrace(settings, trace_id)
+        return LocalTrace(settings, trace_id, int(remote.span_id, 16), remote.trace_state)
+
+    def _dress(
+        self, span: Span, attributes: Mapping[str, object] | None, kind: SpanKind | str, links: Links | None
+    ) -> None:
+        if Usage.propagating:
+            span.set_attributes({**get_propagated_attributes(), **(attributes or {})})
+        elif attributes:
+            span.set_attributes(attributes)
+        if kind is not _INTERNAL:
+            span._details = span._details or Details()
+            span._details.kind = kind
+        for link in links or ():
+            span.add_link(link)
+
+
+def _remote(parent: Parent) -> SpanContext | None:
+    """The remote context that a parent stands for; None for no parent at all."""
+    if isinstance(parent, RemoteSpan):
+        return parent.context
+    if parent is None or isinstance(parent, Span):
+        return None
+    return _checked(SpanContext(*parent))
+
+
+def _checked(context: SpanContext) -> SpanContext | None:
+    """The context, if its ids are what W3C allows; a broken one starts a new trace."""
+    try:
+        if int(context.trace_id, 16) and int(context.span_id, 16) and len(context.trace_id) == 32:
+            return context
+    except (TypeError, ValueError):
+        pass
+    log.warn_once("parent", "prela: a parent with invalid ids was ignored: %r", context)
+    return None
+
+
+def _is_sampled(settings: Settings, request: SamplingRequest) -> bool:
+    try:
+        return bool(settings.sampler.should_sample(request))
+    except Exception as error:
+        log.failed("sampler.should_sample", error)
+        return True
+
+

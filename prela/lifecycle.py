@@ -1,0 +1,137 @@
+"""Puts the parts together: `init`, `get_tracer`, `flush`, `shutdown`, `statistics`. Nothing but assembly."""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from prela.aio.process import process
+from prela.aio.tracer import Tracer, tracer
+from prela.core import log
+from prela.core.decorator import TraceDecorator
+from prela.core.statistics import Statistics
+from prela.sync import ending
+from prela.sync.bridge import Bridge
+
+if TYPE_CHECKING:
+    from prela.aio.exporter import Exporter
+    from prela.core.sampler import Sampler
+    from prela.core.settings import Limits
+
+trace: Final = TraceDecorator(tracer)
+
+
+def init(
+    service_name: str | None = None,
+    exporter: "str | Exporter | list[str | Exporter] | None" = None,
+    *,
+    trace_dir: "str | os.PathLike[str] | None" = None,
+    sampler: "Sampler | None" = None,
+    sample_rate: float | None = None,
+    resource: Mapping[str, Any] | None = None,
+    auto_instrument: bool | None = None,
+    capture_content: bool | None = None,
+    redact: Callable[..., Any] | None = None,
+    limits: "Limits | Mapping[str, int] | None" = None,
+    export_delay: float | None = None,
+    exit_timeout: float = 5.0,
+) -> Tracer:
+    """Start tracing, and return the tracer. Called again, the same tracer goes on with the new settings.
+
+    Spans started later get the new settings; spans that are queued keep their service and go to the exporters they
+    were made under, which then close. What an argument leaves open, the environment decides, then the default.
+
+    Args:
+        service_name: What this program is called (`PRELA_SERVICE_NAME`, `OTEL_SERVICE_NAME`).
+        exporter: Where spans go: "file", "console", "memory", "none", several separated by commas, an object with a
+            method `export(spans)`, or a list of these (`PRELA_EXPORTER`; default "file").
+        trace_dir: The folder of the file exporter (`PRELA_TRACE_DIR`; default "./traces").
+        sampler: Decides which traces are recorded; see `prela.core.sampler`.
+        sample_rate: Instead of a sampler: the share of traces recorded, 0 to 1 (`PRELA_SAMPLE_RATE`).
+        resource: Attributes of the process, recorded with each span (`OTEL_RESOURCE_ATTRIBUTES`).
+        auto_instrument: Trace supported libraries by themselves (`PRELA_AUTO_INSTRUMENT`). None is supported yet.
+        capture_content: Record prompts and answers (`PRELA_CAPTURE_CONTENT`). It is for the libraries' integrations.
+        redact: `redact(key, value)` or `redact(value)`, called with every value before it is queued; what it returns
+            is recorded instead. Where it raises, "[redaction failed]" is.
+        limits: Bounds of a span and of the queue; see `prela.Limits`.
+        export_delay: Seconds a finished span waits for its batch at most (`OTEL_BSP_SCHEDULE_DELAY`, in ms; 1.0).
+        exit_timeout: Seconds that the end of the program waits for exports at most.
+
+    Raises:
+        ConfigurationError: An argument or a `PRELA_*` variable cannot be used. Tracing goes on as it was before.
+    """
+    # Imported here, so that `import prela` stays quick.
+    from prela.aio.assembly import make_settings, worker_maker
+    from prela.config import load
+
+    config = load(
+        service_name=service_name,
+        exporter=exporter,
+        trace_dir=trace_dir,
+        sampler=sampler,
+        sample_rate=sample_rate,
+        resource=resource,
+        auto_instrument=auto_instrument,
+        capture_content=capture_content,
+        redact=redact,
+        limits=limits,
+        export_delay=export_delay,
+        exit_timeout=exit_timeout,
+    )
+    if config.debug:
+        log.enable_debug()
+    ending.set_exit_timeout(config.exit_timeout)
+    if config.disabled:
+        process.turn_off()
+        return tracer
+    exporters: dict[str, Any] = {}
+    settings = make_settings(config, process.counters)
+    process.take_over(Bridge(settings, exporters, worker_maker(config, exporters)))
+    return tracer
+
+
+def get_tracer() -> Tracer:
+    """Return the tracer: always the same one. Before `init()` it records nothing, and it comes alive with that."""
+    return tracer
+
+
+async def flush(timeout: float = 30.0) -> bool:
+    """Wait until all that has ended so far is exported. It holds no loop, and may be called on any.
+
+    Args:
+        timeout: Seconds to wait at most.
+
+    Returns:
+        True when every exporter acknowledged all that was queued or in flight at the call, and nothing was dropped
+        since the flush before this one began.
+    """
+    host = process.host
+    if host is None:
+        return True
+    from prela.aio.waking import answered_within
+
+    return await answered_within(host.request_flush(), timeout)
+
+
+async def shutdown(timeout: float = 5.0) -> bool:
+    """Export what has ended, close the exporters and turn tracing off; no thread of ours is left after True.
+
+    Args:
+        timeout: Seconds to wait at most; what is not exported by then is counted under `shutdown`.
+
+    Returns:
+        Whether everything was exported.
+    """
+    host = process.host
+    if host is None:
+        return True
+    if not isinstance(host, Bridge):
+        return await flush(timeout)  # the block of open_tracer ends what it began
+    process.turn_off()
+    from prela.aio.waking import in_own_thread
+
+    return await in_own_thread(lambda: host.stop(timeout))
+
+
+def statistics() -> Statistics:
+    """Return what happened to every span so far; see `Statistics`."""
+    return process.statistics()

@@ -1,0 +1,111 @@
+"""Records as JSON Lines, both ways.
+
+What it leaves to others: files. A line that cannot be read is the reader's to skip and count; it costs only itself.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from prela.record.model import SpanEvent, SpanLink, SpanRecord
+from prela.record.values import attributes_from_json, attributes_to_json
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(SpanRecord)
+
+_UNTAGGED_TYPES = frozenset({str, int, bool, type(None)})
+
+
+def encode(record: SpanRecord) -> bytes:
+    """Return the record as one line of UTF-8 JSON that ends in a newline."""
+    if _is_json_already(record):
+        try:
+            return _encoder.encode(record) + b"\n"
+        except UnicodeEncodeError:
+            pass  # a lone surrogate somewhere; the slow way below escapes it
+    return _encoder.encode(_with_json_values(record)) + b"\n"
+
+
+def decode(line: bytes | str) -> SpanRecord:
+    """Return the record that a line holds.
+
+    Raises:
+        ValueError: The line is no JSON, no record, or of a format version this reader does not know.
+    """
+    record = _decoder.decode(line)
+    return msgspec.structs.replace(
+        record,
+        attributes=attributes_from_json(record.attributes),
+        resource=attributes_from_json(record.resource),
+        events=[msgspec.structs.replace(e, attributes=attributes_from_json(e.attributes)) for e in record.events],
+        links=[msgspec.structs.replace(x, attributes=attributes_from_json(x.attributes)) for x in record.links],
+    )
+
+
+class Lines:
+    """Reads records from lines, and counts in `bad` those that hold none."""
+
+    def __init__(self, lines: Iterable[bytes]) -> None:
+        self._lines = lines
+        self.bad = 0
+
+    def __iter__(self) -> Iterator[SpanRecord]:
+        for line in self._lines:
+            if not line.strip():
+                continue
+            try:
+                yield decode(line)
+            except ValueError:
+                self.bad += 1
+
+
+def latest(records: Iterable[SpanRecord]) -> list[SpanRecord]:
+    """One record a span: a final one beats a pending one of the same ids, in whatever order they stand."""
+    kept: dict[tuple[str, str], SpanRecord] = {}
+    for record in records:
+        key = (record.trace_id, record.span_id)
+        if key not in kept or kept[key].status == "pending":
+            kept[key] = record
+    return list(kept.values())
+
+
+def _is_json_already(record: SpanRecord) -> bool:
+    """True for the common span: short, flat values that JSON has words for."""
+    if record.events or record.links:
+        return False
+    for value in record.attributes.values():
+        if type(value) not in _UNTAGGED_TYPES:
+            if type(value) is float and value - value == 0.0:  # finite: neither nan nor an infinity
+                continue
+            return False
+        if type(value) is int and not -(1 << 63) <= value < 1 << 64:
+            return False
+    return True
+
+
+def _with_json_values(record: SpanRecord) -> SpanRecord:
+    return msgspec.structs.replace(
+        record,
+        name=_text(record.name),
+        status_message=None if record.status_message is None else _text(record.status_message),
+        service_name=_text(record.service_name),
+        attributes=attributes_to_json(record.attributes),
+        resource=attributes_to_json(record.resource),
+        events=[
+            SpanEvent(name=_text(e.name), time_unix_nano=e.time_unix_nano, attributes=attributes_to_json(e.attributes))
+            for e in record.events
+        ],
+        links=[
+            SpanLink(
+                trace_id=x.trace_id,
+                span_id=x.span_id,
+                attributes=attributes_to_json(x.attributes),
+                trace_state=x.trace_state,
+            )
+            for x in record.links
+        ],
+    )
+
+
+def _text(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()

@@ -1,0 +1,134 @@
+"""A trace as lines of plain text: a tree with a bar for each span's time, the same wherever text is shown.
+
+What it leaves to others: colour, and where the lines go.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+from prela.record.model import SpanRecord
+from prela.record.tree import Node
+
+MARKS: Final = {"success": "✓", "error": "✗", "cancelled": "⊘", "pending": "…"}
+_ASCII_MARKS: Final = {"success": "+", "error": "x", "cancelled": "~", "pending": "?"}
+_BAR: Final = 24
+
+
+class Row(NamedTuple):
+    """One line of a printed tree, in its parts."""
+
+    branch: str
+    """The lines that lead to the span: "│  ├─ "."""
+    name: str
+    span_type: str
+    """Empty for an ordinary span."""
+    mark: str
+    duration: str
+    bar: str
+    note: str
+    """Why it is not a success; empty otherwise."""
+    status: str
+
+    def text(self, width: int) -> str:
+        """The row as plain text, its name column padded to `width`."""
+        label = f"{self.branch}{self.name}" + (f" [{self.span_type}]" if self.span_type else "")
+        line = f"{self.mark} {label:<{width}}  {self.duration:>8}  {self.bar}"
+        return (f"{line}  {self.note}" if self.note else line).rstrip()
+
+    @property
+    def label_width(self) -> int:
+        return len(self.branch) + len(self.name) + (len(self.span_type) + 3 if self.span_type else 0)
+
+
+def rows(root: Node, *, ascii_only: bool = False) -> list[Row]:
+    """Return a row for each span of a tree, depth first."""
+    begin, end = _extent(root)
+    marks = _ASCII_MARKS if ascii_only else MARKS
+    return [
+        Row(
+            branch=branch,
+            name=one_line(node.record.name),
+            span_type="" if node.record.span_type == "custom" else node.record.span_type,
+            mark=marks.get(node.record.status, "?"),
+            duration=format_duration(node.record.duration),
+            bar=timeline_bar(node.record, begin, end, ascii_only=ascii_only),
+            note=_note(node.record),
+            status=node.record.status,
+        )
+        for branch, node in _branches(root, ascii_only)
+    ]
+
+
+def lines(root: Node, *, ascii_only: bool = False) -> list[str]:
+    """Return a tree as plain lines of text."""
+    found = rows(root, ascii_only=ascii_only)
+    width = min(60, max(row.label_width for row in found))
+    return [row.text(width) for row in found]
+
+
+def _branches(root: Node, ascii_only: bool) -> Iterator[tuple[str, Node]]:
+    """Each node with the lines that lead to it; not recursive."""
+    fork, last, pipe = ("|- ", "`- ", "|  ") if ascii_only else ("├─ ", "└─ ", "│  ")
+    pending: list[tuple[str, str, Node]] = [("", "", root)]
+    while pending:
+        branch, below, node = pending.pop()
+        yield branch, node
+        for i, child in reversed(list(enumerate(node.children))):
+            is_last = i == len(node.children) - 1
+            pending.append((below + (last if is_last else fork), below + ("   " if is_last else pipe), child))
+
+
+def _extent(root: Node) -> tuple[int, int]:
+    """The time from the first start to the last end in a tree, in nanoseconds; children may outlive their parents."""
+    records = [node.record for _, node in root.walk()]
+    return (
+        min(r.start_time_unix_nano for r in records),
+        max(r.end_time_unix_nano or r.start_time_unix_nano for r in records),
+    )
+
+
+def timeline_bar(record: SpanRecord, begin: int, end: int, *, width: int = _BAR, ascii_only: bool = False) -> str:
+    """Where a span lies between two points in time, as a bar of `width` characters."""
+    full, empty = ("#", ".") if ascii_only else ("█", "·")
+    span = max(1, end - begin)
+    finish = end if record.end_time_unix_nano is None else record.end_time_unix_nano
+    first = min(width - 1, max(0, (record.start_time_unix_nano - begin) * width // span))
+    after = min(width, max(first + 1, -(-(finish - begin) * width // span)))
+    return empty * first + full * (after - first) + empty * (width - after)
+
+
+def format_duration(seconds: float | None) -> str:
+    """A duration for people: three digits and a unit; "open" for a span that has not ended."""
+    if seconds is None:
+        return "open"
+    for limit, factor, unit in ((1e-3, 1e6, "µs"), (1.0, 1e3, "ms"), (60.0, 1.0, "s")):
+        if seconds < limit:
+            return f"{seconds * factor:.3g} {unit}" if seconds * factor < 999.5 else f"{seconds * factor:.0f} {unit}"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} m {rest:02d} s"
+
+
+def one_line(text: str, most: int = 200) -> str:
+    """Text from a trace, made safe for a terminal: no control characters, no line breaks, and no longer than `most`."""
+    kept = text[: most + 1]
+    clean = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in kept)
+    return clean if len(clean) <= most else clean[:most] + "…"
+
+
+def _note(record: SpanRecord) -> str:
+    if record.status == "cancelled":
+        cause = record.attributes.get("prela.cancel.cause", "unknown")
+        return one_line(f"cancelled: {cause}", 80)
+    if record.status == "error":
+        return one_line(record.status_message or "error", 80)
+    return ""
+
+
+def totals(records: Iterable[SpanRecord]) -> str:
+    """One line that counts spans by status."""
+    counts: dict[str, int] = {}
+    for record in records:
+        counts[record.status] = counts.get(record.status, 0) + 1
+    total = sum(counts.values())
+    parts = [f"{counts[status]} {status}" for status in MARKS if counts.get(status)]
+    return f"{total} span{'' if total == 1 else 's'}: {', '.join(parts)}" if parts else "no spans"

@@ -1,0 +1,36 @@
+"""Time and ids that a test can foretell."""
+
+from itertools import count
+
+from prela.core.ids import IdGenerator
+
+
+class TickingClock:
+    """A clock that goes on by one step each time it is read.
+
+    Args:
+        start: Nanoseconds that the first reading gives.
+        step: Nanoseconds between two readings.
+    """
+
+    def __init__(self, start: int = 1_000_000_000, step: int = 1_000_000) -> None:
+        self._readings = count(start, step)
+
+    def __call__(self) -> int:
+        return next(self._readings)
+
+
+class CountingIds(IdGenerator):
+    """Trace ids 1, 2, 3 and so on; span ids the same, in the order of starting."""
+
+    __slots__ = ("_trace_ids",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._trace_ids = count(1)
+
+    def new_trace_id(self) -> int:
+        return next(self._trace_ids)
+
+    def span_id(self, index: int) -> int:
+        return index + 1

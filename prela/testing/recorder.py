@@ -1,0 +1,104 @@
+"""Records spans in memory, with no thread and no file, and prints them as a tree."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from prela.aio.assembly import make_settings
+from prela.aio.process import Host, process
+from prela.aio.tracer import tracer
+from prela.config import load
+from prela.core.convert import record_of
+from prela.core.settings import Counters, Settings
+from prela.record.model import SpanRecord
+from prela.record.text import one_line
+from prela.record.tree import Node, forest
+from prela.testing.clock import CountingIds, TickingClock
+
+
+class Recorder:
+    """The spans that ended while it was in force, oldest first."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._records: list[SpanRecord] = []
+
+    @property
+    def records(self) -> list[SpanRecord]:
+        """What has ended so far."""
+        spans, _ = self._settings.buffer.take(1 << 30)
+        self._records.extend(record_of(span) for span in spans)
+        return list(self._records)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of what has ended so far, in the order of their ends."""
+        return [record.name for record in self.records]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, name: str) -> SpanRecord:
+        """The one span of a name.
+
+        Raises:
+            KeyError: None or several have it; the message shows the tree.
+        """
+        found = [record for record in self.records if record.name == name]
+        if len(found) != 1:
+            raise KeyError(f"{len(found)} spans are named {name!r}:\n{self.tree()}")
+        return found[0]
+
+    def tree(self, *, attributes: bool = False) -> str:
+        """The spans as an indented tree: a line each, with type and status where they are not the ordinary ones.
+
+        Siblings stand in the order they started, so that two trees can be compared as text. With `attributes`, each
+        line ends in the span's own.
+        """
+        lines = []
+        for root in forest(self.records):
+            lines.extend("  " * depth + _line(node, attributes) for depth, node in root.walk())
+        return "\n".join(lines)
+
+    def clear(self) -> None:
+        """Forget what has ended so far."""
+        self.records  # noqa: B018  (takes what is queued)
+        self._records.clear()
+
+
+def _line(node: Node, attributes: bool) -> str:
+    record = node.record
+    parts = [one_line(record.name)]
+    if record.span_type != "custom":
+        parts.append(f"[{record.span_type}]")
+    if record.status != "success":
+        parts.append(record.status)
+    if attributes and record.attributes:
+        parts.append(repr(record.attributes))
+    return " ".join(parts)
+
+
+@contextmanager
+def recording(*, deterministic: bool = False, **options: Any) -> Iterator[Recorder]:
+    """Put a recorder in force for a block; whatever `init()` had set up comes back afterwards.
+
+    Args:
+        deterministic: Ids count from 1, and time goes on by a millisecond each time it is looked at.
+        options: As for `prela.init`, such as `sampler`, `redact` and `limits`.
+    """
+    options.setdefault("service_name", "test")
+    config = load(**options, environ={})
+    with process.lock:
+        before: tuple[Host | None, Settings | None] = (process.host, tracer._settings)
+        counters = Counters(CountingIds() if deterministic else None)
+        settings = make_settings(config, counters)
+        if deterministic:
+            settings.clock, settings.wall_clock = TickingClock(), TickingClock(1_700_000_000_000_000_000, 0)
+        process.host = None
+        tracer.configure(settings)
+    try:
+        yield Recorder(settings)
+    finally:
+        with process.lock:
+            process.host = before[0]
+            tracer.configure(before[1])
