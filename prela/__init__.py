@@ -14,6 +14,7 @@ Spans go to a file in `./traces` unless told otherwise; `prela show` prints it a
 from typing import TYPE_CHECKING, Any
 
 from prela import aio, sync
+from prela.aio.tracer import Tracer
 from prela.core.context import (
     baggage,
     copy_context_to_thread,
@@ -25,10 +26,10 @@ from prela.core.context import (
 )
 from prela.core.sampler import AlwaysOff, AlwaysOn, ParentBased, RateLimiting, Sampler, SamplingRequest, TraceIdRatio
 from prela.core.settings import Limits
-from prela.core.span import Event, Link, Span, SpanContext
+from prela.core.span import Span
+from prela.core.span_context import Event, Link, SpanContext
 from prela.core.statistics import ExporterStatistics, Statistics
 from prela.lifecycle import flush, get_tracer, init, shutdown, statistics, trace
-from prela.aio.tracer import Tracer
 from prela.record.enums import SpanKind, SpanStatus, SpanType
 
 if TYPE_CHECKING:

@@ -115,7 +115,7 @@ def _first(*values: T | None) -> T:
 # --- the environment ----------------------------------------------------------------------------------------------
 
 
-class _BadValue(Exception):
+class _BadValueError(Exception):
     """A value that a parser does not take; says what it would."""
 
 
@@ -134,7 +134,7 @@ class _Environment:
             return None
         try:
             return parse(value)
-        except _BadValue as bad:
+        except _BadValueError as bad:
             raise ConfigurationError(name, value, str(bad)) from None
 
     def otel(self, name: str, parse: Callable[[str], T]) -> T | None:
@@ -143,7 +143,7 @@ class _Environment:
             return None
         try:
             return parse(value)
-        except _BadValue as bad:
+        except _BadValueError as bad:
             log.warn("prela: %s is %r and was ignored; allowed is %s", name, value, bad)
             return None
 
@@ -153,22 +153,22 @@ def _boolean(value: str) -> bool:
         return True
     if value.lower() in _FALSE:
         return False
-    raise _BadValue("true or false")
+    raise _BadValueError("true or false")
 
 
 def _rate(value: str) -> float:
     try:
         rate = float(value)
     except ValueError:
-        raise _BadValue("a number from 0 to 1") from None
+        raise _BadValueError("a number from 0 to 1") from None
     if not 0.0 <= rate <= 1.0:
-        raise _BadValue("a number from 0 to 1")
+        raise _BadValueError("a number from 0 to 1")
     return rate
 
 
 def _positive_int(value: str) -> int:
     if not value.isascii() or not value.isdigit() or not int(value):
-        raise _BadValue("a whole number above 0")
+        raise _BadValueError("a whole number above 0")
     return int(value)
 
 
@@ -182,7 +182,7 @@ def _key_value_list(value: str) -> dict[str, str]:
     for pair in value.split(","):
         key, equals, text = pair.partition("=")
         if not equals or not key.strip():
-            raise _BadValue("key=value pairs, separated by commas")
+            raise _BadValueError("key=value pairs, separated by commas")
         found[unquote(key.strip())] = unquote(text.strip())
     return found
 
@@ -255,7 +255,7 @@ def _otel_sampler(value: str, env: _Environment) -> Sampler:
         rate = env.otel("OTEL_TRACES_SAMPLER_ARG", _rate)
         chosen = TraceIdRatio(1.0 if rate is None else rate)
     else:
-        raise _BadValue("always_on, always_off or traceidratio, each with or without parentbased_ before it")
+        raise _BadValueError("always_on, always_off or traceidratio, each with or without parentbased_ before it")
     return ParentBased(chosen) if parent_based else chosen
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prela.aio.exporter import Exporter, RetryableExportError
+    from prela.aio.lifespan import open_tracer
     from prela.aio.streams import trace_stream
     from prela.aio.threads import to_thread
-    from prela.aio.lifespan import open_tracer
 
 _WHERE = {
     "Exporter": "prela.aio.exporter",

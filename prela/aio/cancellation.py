@@ -61,7 +61,7 @@ def _explain_asyncio(error: BaseException) -> Cancellation:
 
 
 def _explain_trio(error: Any) -> Cancellation:
-    source = getattr(error, "source", None)  # trio 0.31 and newer
+    source: str = getattr(error, "source", "unknown")  # trio 0.31 and newer
     by = getattr(error, "source_task", None)
     return Cancellation(
         _TRIO_CAUSES.get(source, "unknown"), getattr(error, "reason", None), None if by is None else task_name(str(by))

@@ -59,9 +59,7 @@ class Batch:
 class Delivery:
     """Feeds one exporter, one batch at a time."""
 
-    def __init__(
-        self, name: str, exporter: Any, *, max_spans: int, max_bytes: int, timeout: float
-    ) -> None:
+    def __init__(self, name: str, exporter: Any, *, max_spans: int, max_bytes: int, timeout: float) -> None:
         self.name = name
         self.exported = 0
         self.dropped: dict[str, int] = {}

@@ -8,8 +8,8 @@ import anyio
 import anyio.abc
 
 from prela.aio.cancellation import explain, failed_groups
-from prela.core.silent import NO_SPAN
 from prela.core.context import get_current_span
+from prela.core.silent import NO_SPAN
 from prela.core.tracer import CURRENT
 
 if TYPE_CHECKING:

@@ -16,6 +16,6 @@ on_private_loop: ContextVar[bool] = ContextVar("prela.on_private_loop", default=
 async def give_way() -> None:
     """Let others run: on a private loop other threads (by giving up the GIL), elsewhere the loop's other tasks."""
     if on_private_loop.get():
-        time.sleep(0)
+        time.sleep(0)  # noqa: ASYNC251  (on purpose: there is nobody on this loop to hold up)
     else:
         await anyio.lowlevel.checkpoint()

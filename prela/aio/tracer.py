@@ -41,7 +41,7 @@ class AsyncSpan:
 
 
 class Tracer(CoreTracer):
-    """Makes spans. There is one for the process, `prela.get_tracer()`; while tracing is off, its spans record nothing."""
+    """Makes spans. The process has one, `prela.get_tracer()`; while tracing is off, its spans record nothing."""
 
     __slots__ = ()
 
@@ -83,6 +83,7 @@ class Tracer(CoreTracer):
 
 def _note_task(span: Span) -> None:
     try:
+        import anyio  # not at the top: `import prela` stays quick
 
         task = anyio.get_current_task()
         span.set_attribute(TASK_NAME, task.name or "")

@@ -51,9 +51,7 @@ class _Flush(NamedTuple):
 class Worker:
     """The export side of one `init()`: a buffer, the exporters it feeds, and the counts of what became of each span."""
 
-    def __init__(
-        self, settings: Settings, exporters: Mapping[str, Any], schedule: Schedule | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, exporters: Mapping[str, Any], schedule: Schedule | None = None) -> None:
         self.settings = settings
         self.buffer: Buffer = settings.buffer
         self.exporters = exporters

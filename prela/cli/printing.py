@@ -61,9 +61,7 @@ def _styled(row: Row, width: int) -> Text:
 
 def _summary(records: list[SpanRecord]) -> str:
     """Counts by status, and tokens where the spans say them."""
-    tokens = [
-        (sum(_number(r, f"gen_ai.usage.{side}_tokens") for r in records), side) for side in ("input", "output")
-    ]
+    tokens = [(sum(_number(r, f"gen_ai.usage.{side}_tokens") for r in records), side) for side in ("input", "output")]
     used = ", ".join(f"{count} {side} tokens" for count, side in tokens if count)
     return totals(records) + (f"; {used}" if used else "")
 

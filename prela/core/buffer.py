@@ -75,12 +75,7 @@ class Buffer:
         """Work out the limits anew, after something they depend on has changed."""
         by_bytes = (self._max_bytes - self.heavy_bytes) // SPAN_BYTES
         self.root_limit = int(ROOTS_REFUSED_AT * min(self._max_spans, by_bytes))
-        watched = (
-            self._closed is not None
-            or self._successor is not None
-            or self.on_offer is not None
-            or self._disowned
-        )
+        watched = self._closed is not None or self._successor is not None or self.on_offer is not None or self._disowned
         self.limit = -1 if watched else self._others_limit()
 
     def _others_limit(self) -> int:
@@ -102,7 +97,8 @@ class Buffer:
         if self._disowned:
             return
         if self._successor is not None:
-            return self._successor.offer(span, extra_bytes, is_root)
+            self._successor.offer(span, extra_bytes, is_root)
+            return
         if self._closed is not None:
             self.drop(self._closed)
         elif len(self.queue) < self._others_limit() or (is_root and self._has_room()):

@@ -14,7 +14,8 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from prela.core import log
 from prela.core.silent import NO_SPAN, SUPPRESSION, RemoteSpan
-from prela.core.span import Span, SpanContext, current_span, nearest_open
+from prela.core.span import Span, current_span, nearest_open
+from prela.core.span_context import SpanContext
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,7 +32,13 @@ _SEMANTIC_NAMES: Final = {"session_id": "session.id", "user_id": "user.id"}
 class Usage:
     """Whether `propagate_attributes` was ever used: until then, no span pays for looking."""
 
-    propagating = False
+    __slots__ = ("propagating",)
+
+    def __init__(self) -> None:
+        self.propagating = False
+
+
+usage: Final = Usage()
 
 
 def get_current_span() -> Span:
@@ -59,7 +66,7 @@ def suppress() -> Iterator[None]:
 
 @contextmanager
 def baggage(**entries: Any) -> Iterator[None]:
-    """Add entries to the baggage for the block: values that travel with the context and are on no span by themselves."""
+    """Add entries to the baggage for the block: values that travel with the context, and are on no span."""
     with _holding(_baggage, MappingProxyType({**_baggage.get(), **entries})):
         yield
 
@@ -77,7 +84,7 @@ def propagate_attributes(
 
     `session_id` and `user_id` are recorded as `session.id` and `user.id`; a span's own attributes win.
     """
-    Usage.propagating = True
+    usage.propagating = True
     known = {"session_id": session_id, "user_id": user_id}
     named = {_SEMANTIC_NAMES[key]: value for key, value in known.items() if value is not None}
     with _holding(_propagated, MappingProxyType({**_propagated.get(), **named, **attributes})):

@@ -4,7 +4,8 @@ from sys import intern
 from typing import Any, Final
 
 from prela.core.settings import Settings
-from prela.core.span import Link, Span
+from prela.core.span import Span
+from prela.core.span_context import Link
 from prela.record.model import SpanEvent, SpanLink, SpanRecord
 
 CUTS: Final = "prela.cuts"
@@ -22,6 +23,7 @@ def record_of(span: Span) -> SpanRecord:
     if isinstance(parent, Span):
         parent = span._parent = span_id(parent._index)
     parent_id = parent or trace.parent_id
+    span._token = None  # it holds what was current before
     details = span._details
     # One C call copies the items: a thread that lost the race with `end` may still be writing.
     attributes = dict(span._attributes)

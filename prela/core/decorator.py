@@ -115,9 +115,7 @@ def _decorate(
     if not callable(func) or isinstance(func, type):
         raise TypeError(f"prela.trace: {func!r} is no function, method, generator or coroutine function")
     name = name or getattr(func, "__qualname__", None) or type(func).__qualname__
-    plan = _Plan(
-        tracer, name, span_type, attributes, _argument_namer(func) if capture_args else None, capture_result
-    )
+    plan = _Plan(tracer, name, span_type, attributes, _argument_namer(func) if capture_args else None, capture_result)
     return _wrapper(func, plan)
 
 

@@ -94,7 +94,7 @@ def _cancelled(cancellation: Cancellation) -> Outcome:
 
 
 def leaves(group: "BaseExceptionGroup[BaseException]") -> Iterator[tuple[BaseException, str]]:
-    """The exceptions of a group that are not groups themselves, each with its branch. Not recursive: groups nest deep."""
+    """The exceptions of a group that are no groups themselves, each with its branch; not recursive."""
     pending: list[tuple[BaseException, str]] = [(child, str(i)) for i, child in enumerate(group.exceptions)][::-1]
     while pending:
         error, branch = pending.pop()

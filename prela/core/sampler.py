@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from prela.core.span import SpanContext
+    from prela.core.span_context import SpanContext
     from prela.record.enums import SpanType
 
 
@@ -32,8 +32,16 @@ class Sampler(Protocol):
         ...
 
 
+def verdict_on_roots(sampler: Sampler) -> bool | None:
+    """What a sampler says to every trace that begins here, if that is always the same and need not be asked."""
+    verdict = getattr(sampler, "always", None)
+    return verdict if isinstance(verdict, bool) else None
+
+
 class AlwaysOn:
     """Records every trace."""
+
+    always = True
 
     def should_sample(self, request: SamplingRequest, /) -> bool:
         return True
@@ -44,6 +52,8 @@ class AlwaysOn:
 
 class AlwaysOff:
     """Records none."""
+
+    always = False
 
     def should_sample(self, request: SamplingRequest, /) -> bool:
         return False
@@ -76,6 +86,7 @@ class ParentBased:
 
     def __init__(self, root: Sampler) -> None:
         self.root = root
+        self.always = verdict_on_roots(root)
 
     def should_sample(self, request: SamplingRequest, /) -> bool:
         if request.parent is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from prela.core.buffer import Buffer
 from prela.core.ids import IdGenerator
 from prela.core.outcome import Explain, explain_builtin
-from prela.core.sampler import AlwaysOn, Sampler
+from prela.core.sampler import AlwaysOn, Sampler, verdict_on_roots
 from prela.core.tally import Tally
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ class Settings:
         "resource",
         "sampler",
         "service_name",
+        "unsampled",
+        "verdict_on_roots",
         "wall_clock",
     )
 
@@ -78,7 +80,9 @@ class Settings:
         self.limits = limits or Limits()
         self.buffer = buffer or Buffer(self.limits.queue_spans, self.limits.queue_bytes)
         self.counters = counters or Counters()
+        self.unsampled = self.counters.unsampled
         self.sampler = sampler or AlwaysOn()
+        self.verdict_on_roots = verdict_on_roots(self.sampler)
         self.redact = redact
         self.explain = explain
         self.clock = clock

@@ -3,17 +3,22 @@
 They have every method of a `Span`, so that no program has to ask before it calls one.
 """
 
-from collections.abc import Callable, Mapping
-from contextvars import Token
+from collections.abc import Mapping
+from itertools import count
+from random import SystemRandom
 from types import TracebackType
 from typing import Any, Final, Self
 
-from prela.core.span import Event, Link, Span, SpanContext, current_span
+from prela.core.span import Span, current_span
+from prela.core.span_context import Event, Link, SpanContext
+from prela.core.tally import Tally
 from prela.record.enums import SpanKind, SpanStatus, SpanType
 
 _get = current_span.get
 _set = current_span.set
 _reset = current_span.reset
+
+getrandbits = SystemRandom().getrandbits
 
 
 class SilentSpan(Span):
@@ -75,7 +80,7 @@ class SilentSpan(Span):
         return None
 
     @property
-    def name(self) -> str:  # type: ignore[override]
+    def name(self) -> str:
         return ""
 
     @name.setter
@@ -83,7 +88,7 @@ class SilentSpan(Span):
         pass
 
     @property
-    def span_type(self) -> SpanType | str:  # type: ignore[override]
+    def span_type(self) -> SpanType | str:
         return SpanType.CUSTOM
 
     @span_type.setter
@@ -135,16 +140,17 @@ class SilentSpan(Span):
 
 
 class UnsampledRoot(SilentSpan):
-    """The local root of a trace that is not recorded. It is made current, so that its descendants follow it."""
+    """The local root of a trace that is not recorded. It is made current, so that its descendants follow it.
 
-    __slots__ = ("_child", "count", "trace_number")
+    Made by `unsampled_root`; programs that record one trace in a hundred make ninety-nine of these.
+    """
 
-    def __init__(self, trace_number: int, count: Callable[[], object]) -> None:
-        self.trace_number = trace_number
-        self.count = count
-        """Counts one descendant under the reason for which the trace is not recorded."""
-        self._token: Token[Span | None] | None = None
-        self._child: SilentSpan | None = None
+    __slots__ = ("descendants", "trace_number")
+
+    descendants: "count[int]"
+    """Counts them under the reason for which the trace is not recorded."""
+    trace_number: int
+    """The trace id; 0 until somebody asks."""
 
     def __enter__(self) -> Self:
         self._token = _set(self)
@@ -153,26 +159,37 @@ class UnsampledRoot(SilentSpan):
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        token = self._token
-        if token is not None and _get() is self:
-            self._token = None
+        if _get() is self:
             try:
-                _reset(token)
-            except ValueError:
+                _reset(self._token)  # type: ignore[arg-type]
+            except (ValueError, RuntimeError):
                 pass  # left in another context than it was entered in
 
     @property
-    def child(self) -> SilentSpan:
-        """What stands for every span below; one for all of them."""
-        if self._child is None:
-            self._child = SilentSpan(self.context)
-        return self._child
+    def context(self) -> SpanContext:
+        number = self.trace_number = self.trace_number or getrandbits(128) or 1
+        # W3C wants a parent id that is not zero; nobody will look for this one.
+        return SpanContext(f"{number:032x}", f"{number & (1 << 64) - 1 or 1:016x}", sampled=False)
+
+
+def unsampled_root(tally: Tally, trace_number: int = 0) -> UnsampledRoot:
+    """Count a local root under the reason for which its trace is not recorded, and return what stands for it."""
+    tally.add()
+    root = UnsampledRoot.__new__(UnsampledRoot)
+    root.descendants = tally.counter
+    root.trace_number = trace_number
+    return root
+
+
+class UnsampledChild(SilentSpan):
+    """Stands for every span below an unsampled root."""
+
+    __slots__ = ()
 
     @property
     def context(self) -> SpanContext:
-        # W3C wants a parent id that is not zero; nobody will look for this one.
-        number = self.trace_number
-        return SpanContext(f"{number:032x}", f"{number & (1 << 64) - 1 or 1:016x}", sampled=False)
+        current = _get()
+        return current.context if isinstance(current, UnsampledRoot) else super().context
 
 
 class RemoteSpan(SilentSpan):
@@ -191,3 +208,5 @@ NO_SPAN: Final = SilentSpan()
 """Stands for "outside any span", and for every span while tracing is off."""
 
 SUPPRESSION: Final = Suppression()
+
+UNSAMPLED: Final = UnsampledChild()

@@ -8,21 +8,14 @@ from typing import Final
 
 from prela.core import log
 from prela.core.buffer import OVERLOAD
-from prela.core.context import Usage, get_propagated_attributes
+from prela.core.context import get_propagated_attributes, usage
+from prela.core.details import Details
+from prela.core.local_trace import LocalTrace
 from prela.core.sampler import SamplingRequest
 from prela.core.settings import Settings
-from prela.core.silent import NO_SPAN, SUPPRESSION, RemoteSpan, SilentSpan, UnsampledRoot
-from prela.core.span import (
-    _NOT_ENTERED,
-    Details,
-    Link,
-    LocalTrace,
-    RedactedSpan,
-    Span,
-    SpanContext,
-    current_span,
-    nearest_open,
-)
+from prela.core.silent import NO_SPAN, SUPPRESSION, UNSAMPLED, RemoteSpan, SilentSpan, UnsampledRoot, unsampled_root
+from prela.core.span import NOT_ENTERED, RedactedSpan, Span, current_span, nearest_open
+from prela.core.span_context import Link, SpanContext
 from prela.record.enums import SpanKind, SpanType
 
 Parent = Span | SpanContext | None
@@ -44,7 +37,7 @@ CURRENT: Final = _Current()
 
 
 class Tracer:
-    """Makes spans. There is one for the process, `prela.get_tracer()`; while tracing is off, its spans record nothing."""
+    """Makes spans. The process has one, `prela.get_tracer()`; while tracing is off, its spans record nothing."""
 
     __slots__ = ("_settings",)
 
@@ -76,33 +69,36 @@ class Tracer:
             parent: By default the span that is current at this call; None starts a new trace.
         """
         try:
+            settings = self._settings
+            if settings is None:
+                return NO_SPAN
             current = _get()
             if (
                 type(current) is Span
-                and (trace := current._trace).settings is self._settings
+                and (trace := current._trace).settings is settings
                 and parent is CURRENT
                 and kind is _INTERNAL
                 and links is None
-                and not Usage.propagating
+                and not usage.propagating
             ):
                 span = Span()
                 span.name = name
                 span.span_type = span_type
                 span._trace = trace
                 span._parent = current
-                span._attributes = {}
+                span._attributes = span._writable = {}
                 span._details = None
-                span._token = _NOT_ENTERED
-                span._end = 0
+                span._token = NOT_ENTERED
                 if attributes:
                     span.set_attributes(attributes)
                 return span
-            if self._settings is None:
-                return NO_SPAN
-            if type(current) is UnsampledRoot and parent is CURRENT:
-                current.count()
-                return current.child
-            return self._new_span(self._settings, name, span_type, attributes, kind, links, parent)
+            if parent is CURRENT:
+                if type(current) is UnsampledRoot:
+                    next(current.descendants)
+                    return UNSAMPLED
+                if current is None and settings.verdict_on_roots is False:
+                    return unsampled_root(settings.unsampled)
+            return self._new_span(settings, name, span_type, attributes, kind, links, parent)
         except Exception as error:
             log.failed("Tracer.span", error)
             return NO_SPAN
@@ -143,8 +139,8 @@ class Tracer:
             return SUPPRESSION
         chosen = current if isinstance(parent, _Current) else parent
         if isinstance(chosen, UnsampledRoot):
-            chosen.count()
-            return chosen.child
+            next(chosen.descendants)
+            return UNSAMPLED
         if isinstance(chosen, Span) and not isinstance(chosen, SilentSpan) and chosen._is_started:
             trace, local_parent = self._trace_below(chosen, settings)
         else:
@@ -157,15 +153,14 @@ class Tracer:
         span.span_type = span_type
         span._trace = trace
         span._parent = local_parent
-        span._attributes = {}
+        span._attributes = span._writable = {}
         span._details = None
-        span._token = _NOT_ENTERED
-        span._end = 0
+        span._token = NOT_ENTERED
         self._dress(span, attributes, kind, links)
         return span
 
     def _trace_below(self, parent: Span, settings: Settings) -> tuple[LocalTrace, Span | None]:
-        """The local trace of a new child: its parent's, unless that was started under older settings or before a fork."""
+        """The local trace of a new child: its parent's, but for a parent of older settings, or of before a fork."""
         trace = parent._trace
         if trace.settings is settings:
             return trace, parent
@@ -177,13 +172,12 @@ class Tracer:
         """A new local trace, or what stands for one that is refused or not sampled."""
         ids = settings.counters.ids
         trace_id = ids.new_trace_id() if remote is None else int(remote.trace_id, 16)
-        buffer = settings.buffer
-        if buffer.overloaded:
-            buffer.drop(OVERLOAD)
-            return UnsampledRoot(trace_id, buffer.dropped[OVERLOAD].add)
-        if not _is_sampled(settings, SamplingRequest(trace_id, name, span_type, remote)):
-            settings.counters.unsampled.add()
-            return UnsampledRoot(trace_id, settings.counters.unsampled.add)
+        if settings.buffer.overloaded:
+            return unsampled_root(settings.buffer.dropped[OVERLOAD], trace_id)
+        if (remote is not None or settings.verdict_on_roots is not True) and not _is_sampled(
+            settings, SamplingRequest(trace_id, name, span_type, remote)
+        ):
+            return unsampled_root(settings.unsampled, trace_id)
         if remote is None:
             return LocalTrace(settings, trace_id)
         return LocalTrace(settings, trace_id, int(remote.span_id, 16), remote.trace_state)
@@ -191,7 +185,7 @@ class Tracer:
     def _dress(
         self, span: Span, attributes: Mapping[str, object] | None, kind: SpanKind | str, links: Links | None
     ) -> None:
-        if Usage.propagating:
+        if usage.propagating:
             span.set_attributes({**get_propagated_attributes(), **(attributes or {})})
         elif attributes:
             span.set_attributes(attributes)
@@ -228,5 +222,3 @@ def _is_sampled(settings: Settings, request: SamplingRequest) -> bool:
     except Exception as error:
         log.failed("sampler.should_sample", error)
         return True
-
-

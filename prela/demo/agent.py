@@ -151,9 +151,7 @@ async def write_report(client: AsyncOpenAI) -> str:
         stream = await client.chat.completions.create(
             model=MODEL, messages=[{"role": "user", "content": "Write the report."}], stream=True
         )
-        parts: list[str] = []
-        async for chunk in stream:
-            if chunk.choices and chunk.choices[0].delta.content:
-                parts.append(chunk.choices[0].delta.content)
+        deltas = [chunk.choices[0].delta.content async for chunk in stream if chunk.choices]
+        parts = [delta for delta in deltas if delta]
         span.set_attribute("chunks", len(parts))
         return "".join(parts)

@@ -9,6 +9,7 @@ import msgspec
 
 FORMAT_VERSION = 1
 
+
 class SpanEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened at one moment of a span."""
 

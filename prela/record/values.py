@@ -124,16 +124,20 @@ class Snapshot:
 
     def _key(self, key: object) -> str:
         self.size += _NODE_BYTES
-        return self._text(key if type(key) is str else str(key) if isinstance(key, str | int | float) else _safe_repr(key))
+        return self._text(
+            key if type(key) is str else str(key) if isinstance(key, str | int | float) else _safe_repr(key)
+        )
 
     def _foreign(self, value: Any) -> Any:
         """A value of a type that is not ours: by what it says of itself, else by its repr."""
         kind = type(value)
         if isinstance(value, _enum_type()):
-            return self.take(value.value)
-        for base in (str, bool, int, float, bytes):
+            return self.take(value.value)  # type: ignore[attr-defined]
+        if isinstance(value, str):
+            return self._text(str.__str__(value))
+        for base in (int, float, bytes):
             if isinstance(value, base):
-                return self.take(base.__str__(value) if base is str else base(value))
+                return self.take(base(value))  # type: ignore[arg-type]
         fields = _fields_of(value, kind)
         if fields is not None:
             return self._mapping(fields.items(), len(fields))

@@ -185,4 +185,8 @@ class Bridge:
 
 
 def _chain(source: "Future[bool]", target: "Future[bool]") -> None:
-    source.add_done_callback(lambda done: target.done() or target.set_result(done.result()))
+    def answer(done: "Future[bool]") -> None:
+        if not target.done():
+            target.set_result(done.result())
+
+    source.add_done_callback(answer)

@@ -60,9 +60,10 @@ def drain_in_pool_process() -> None:
     for package in ("multiprocessing", "billiard"):  # billiard is Celery's multiprocessing
         util = sys.modules.get(f"{package}.util")
         processes = sys.modules.get(f"{package}.process")
-        if util is not None and processes is not None:
-            if type(processes.current_process()).__name__ != "_MainProcess":
-                util.Finalize(None, drain_at_exit, exitpriority=-1000)
+        if util is None or processes is None:
+            continue
+        if type(processes.current_process()).__name__ != "_MainProcess":
+            util.Finalize(None, drain_at_exit, exitpriority=-1000)
 
 
 def _after_fork_in_child() -> None:

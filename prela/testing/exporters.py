@@ -1,9 +1,9 @@
 """Exporters that misbehave, each in one way."""
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 
-import anyio
-
+from prela.aio.waking import answered
 from prela.record.model import SpanRecord
 
 
@@ -35,17 +35,14 @@ class HangingExporter:
     """Does not return from an export until it is released or cancelled."""
 
     def __init__(self) -> None:
-        self._released = False
+        self._released: Future[None] = Future()
         self.records: list[SpanRecord] = []
 
     def release(self) -> None:
         """Let exports through from now on."""
-        self._released = True
+        self._released.set_result(None)
 
     async def export(self, spans: Sequence[SpanRecord]) -> None:
         """Wait for the release, then keep the batch."""
-        while not self._released:
-            await anyio.sleep(0.01)
+        await answered(self._released)
         self.records.extend(spans)
-
-

@@ -152,9 +152,7 @@ async def _next_request(connection: h11.Connection, stream: anyio.abc.SocketStre
 def _completion(request: dict[str, Any], answer: Answer, number: int) -> dict[str, Any]:
     return {
         **_head(request, number, "chat.completion"),
-        "choices": [
-            {"index": 0, "message": {"role": "assistant", "content": answer.text}, "finish_reason": "stop"}
-        ],
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": answer.text}, "finish_reason": "stop"}],
         "usage": _usage(request, answer),
     }
 

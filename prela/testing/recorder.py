@@ -55,7 +55,7 @@ class Recorder:
         Siblings stand in the order they started, so that two trees can be compared as text. With `attributes`, each
         line ends in the span's own.
         """
-        lines = []
+        lines: list[str] = []
         for root in forest(self.records):
             lines.extend("  " * depth + _line(node, attributes) for depth, node in root.walk())
         return "\n".join(lines)

@@ -91,8 +91,7 @@ class FileExporter:
         await _do(partial(self.folder.mkdir, parents=True, exist_ok=True))
         self._file = await _open(path)
         self.path, self._size = path, 0
-        bounds = {"max_bytes": self._max_folder_bytes, "max_age": self._max_age}
-        await _do(partial(prune, self.folder, keep=path, **bounds))
+        await _do(partial(prune, self.folder, max_bytes=self._max_folder_bytes, max_age=self._max_age, keep=path))
 
     async def _append(self, lines: bytes) -> None:
         """Write all of the lines, or none."""

@@ -6,5 +6,7 @@ from prela.record.model import SpanRecord
 
 
 class NoneExporter:
+    """See the module."""
+
     async def export(self, spans: Sequence[SpanRecord]) -> None:
         """Acknowledge the batch."""

@@ -1,0 +1,134 @@
+"""What most spans do not have: events, links, a status, a kind, values that must be weighed, copied, cut or redacted.
+
+A span gets its `Details` when it first needs them. The limits are applied here, and everything cut is counted.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from prela.core import log
+from prela.core.outcome import Outcome, exception_attributes
+from prela.core.settings import Limits, Redact
+from prela.core.span_context import Link, SpanContext
+from prela.record.enums import SpanKind, SpanStatus
+from prela.record.values import Snapshot
+
+FEW: Final = 8
+"""Attributes that `SPAN_BYTES` covers."""
+_ENTRY_BYTES: Final = 128
+"""What an attribute beyond these, an event or a link is charged besides its values."""
+_REDACTION_FAILED: Final = "[redaction failed]"
+
+
+class Details:
+    """See the module."""
+
+    __slots__ = (
+        "_overwrote",
+        "cuts",
+        "dropped_attributes",
+        "dropped_events",
+        "dropped_links",
+        "events",
+        "kind",
+        "links",
+        "size",
+        "status",
+        "status_message",
+    )
+
+    def __init__(self) -> None:
+        self.kind: SpanKind | str = SpanKind.INTERNAL
+        self.status: SpanStatus | None = None
+        self.status_message: str | None = None
+        self.events: list[tuple[str, int, dict[str, Any]]] = []
+        """Name, time by the local trace's clock, attributes."""
+        self.links: list[Link] = []
+        self.dropped_attributes = 0
+        self.dropped_events = 0
+        self.dropped_links = 0
+        self.cuts = 0
+        self.size = 0
+        """Bytes beyond what every span is charged, by estimate."""
+        self._overwrote = False
+
+    def set_attribute(self, attributes: dict[str, Any], limits: Limits, key: str, value: object) -> None:
+        """Store a copy of the value, cut to the limits, and charge for its size."""
+        if len(attributes) >= limits.attributes and key not in attributes:
+            self.dropped_attributes += 1
+            return
+        self._overwrote = self._overwrote or key in attributes
+        copy = Snapshot(limits.string_length, limits.nodes)
+        attributes[key] = copy.take(value)
+        self.cuts += copy.cuts
+        self.size += copy.size + (_ENTRY_BYTES if len(attributes) > FEW else 0)
+
+    def add_event(self, limits: Limits, name: str, at: int, attributes: Mapping[str, object] | None) -> None:
+        """Add an event that happened at a time of the local trace's clock."""
+        if len(self.events) >= limits.events:
+            self.dropped_events += 1
+            return
+        self.size += _ENTRY_BYTES
+        self.events.append((str(name), at, self._copied(limits, attributes)))
+
+    def add_link(self, limits: Limits, context: SpanContext, attributes: Mapping[str, object] | None) -> None:
+        """Add a link."""
+        if len(self.links) >= limits.links:
+            self.dropped_links += 1
+            return
+        self.size += _ENTRY_BYTES
+        self.links.append(Link(context, self._copied(limits, attributes)))
+
+    def record_outcome(self, attributes: dict[str, Any], limits: Limits, outcome: Outcome, at: int) -> None:
+        """Take over what an exception said about the span."""
+        self.status = outcome.status
+        message = {} if outcome.message is None else {"message": outcome.message}
+        self.status_message = self._copied(limits, message).get("message")
+        for key, value in outcome.attributes.items():
+            self.set_attribute(attributes, limits, key, value)
+        for error, branch in outcome.exceptions:
+            self.add_event(limits, "exception", at, exception_attributes(error, branch))
+
+    def settle_size(self, attributes: Mapping[str, Any]) -> None:
+        """Weigh the attributes again at the end, if some were charged for values that were overwritten since."""
+        if self._overwrote:
+            weighed = Snapshot()
+            weighed.take(list(attributes.values()))
+            self.size = weighed.size + _ENTRY_BYTES * (len(attributes) + len(self.events) + len(self.links))
+
+    def _copied(self, limits: Limits, attributes: Mapping[str, object] | None) -> dict[str, Any]:
+        """The attributes of an event or a link, under the same limits as a span's."""
+        if not attributes:
+            return {}
+        copy = Snapshot(limits.string_length, limits.nodes)
+        items = list(attributes.items())
+        copied = {str(key): copy.take(value) for key, value in items[: limits.attributes]}
+        self.dropped_attributes += len(items) - len(copied)
+        self.cuts += copy.cuts
+        self.size += copy.size
+        return copied
+
+    def redact(self, redact: Redact) -> None:
+        """Put every value through `redact`."""
+        self.events = [(name, at, redacted(redact, values)) for name, at, values in self.events]
+        self.links = [Link(context, redacted(redact, values or {})) for context, values in self.links]
+        if self.status_message is not None:
+            self.status_message = str(redacted(redact, {"status_message": self.status_message})["status_message"])
+
+
+def redacted(redact: Redact, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes with every leaf replaced by what `redact` makes of it."""
+    return {key: _redacted(redact, key, value) for key, value in list(attributes.items())}
+
+
+def _redacted(redact: Redact, key: str, value: Any) -> Any:
+    """`redact` for every leaf of a value; where it raises, nothing of the value is kept."""
+    if type(value) is list:
+        return [_redacted(redact, key, item) for item in value]
+    if type(value) is dict:
+        return {name: _redacted(redact, f"{key}.{name}", item) for name, item in value.items()}
+    try:
+        return Snapshot().take(redact(key, value))
+    except Exception as error:
+        log.failed("redact", error)
+        return _REDACTION_FAILED
