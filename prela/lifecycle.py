@@ -9,7 +9,7 @@ from prela.aio.tracer import Tracer, tracer
 from prela.core import log
 from prela.core.decorator import TraceDecorator
 from prela.core.statistics import Statistics
-from prela.sync import ending
+from prela.sync import blocking, ending
 from prela.sync.bridge import Bridge
 
 if TYPE_CHECKING:
@@ -104,12 +104,10 @@ async def flush(timeout: float = 30.0) -> bool:
         True when every exporter acknowledged all that was queued or in flight at the call, and nothing was dropped
         since the flush before this one began.
     """
-    host = process.host
-    if host is None:
-        return True
     from prela.aio.waking import answered_within
 
-    return await answered_within(host.request_flush(), timeout)
+    pending = process.request_flush()
+    return await answered_within(pending.answers, timeout) and pending.went_well(process.losses())
 
 
 async def shutdown(timeout: float = 5.0) -> bool:
@@ -121,15 +119,12 @@ async def shutdown(timeout: float = 5.0) -> bool:
     Returns:
         Whether everything was exported.
     """
-    host = process.host
-    if host is None:
-        return True
-    if not isinstance(host, Bridge):
-        return await flush(timeout)  # the block of open_tracer ends what it began
-    process.turn_off()
     from prela.aio.waking import in_own_thread
 
-    return await in_own_thread(lambda: host.stop(timeout))
+    hosts = process.running_hosts()
+    if any(host.is_here() and not isinstance(host, Bridge) for host in hosts):
+        return await flush(timeout)  # the block of open_tracer ends what it began
+    return await in_own_thread(lambda: blocking.shutdown(timeout))
 
 
 def statistics() -> Statistics:

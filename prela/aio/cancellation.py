@@ -41,7 +41,8 @@ def explain(error: BaseException) -> Cancellation | None:
 
 def _class(module: str, name: str) -> type | tuple[()]:
     """A class of a module, if that was imported; else something nothing is an instance of."""
-    return getattr(sys.modules.get(module), name, ())
+    found = getattr(sys.modules.get(module), name, ())
+    return found if isinstance(found, type) else ()
 
 
 def _explain_asyncio(error: BaseException) -> Cancellation:
@@ -51,16 +52,22 @@ def _explain_asyncio(error: BaseException) -> Cancellation:
     match = _ANYIO_MESSAGE.fullmatch(message)
     if match is None:
         return Cancellation("explicit", message)
-    reason = match["reason"]
+    reason, failed = match["reason"], failed_groups.get(match["scope"])
     if reason == "deadline exceeded":
         return Cancellation("deadline")
+    if failed and reason is None:
+        return Cancellation("sibling_failed", None, failed)
     if match["by"]:
         return Cancellation("explicit", reason, task_name(match["by"]))
-    failed = failed_groups.get(match["scope"])
-    return Cancellation("sibling_failed", reason, failed) if failed else Cancellation("unknown", reason)
+    return Cancellation("unknown", reason)
 
 
 def _explain_trio(error: Any) -> Cancellation:
+    # anyio's task group raises one of its own, and only that one's cause knows.
+    for known in (error, error.__cause__, error.__context__):
+        if isinstance(known, type(error)) and getattr(known, "source", "unknown") != "unknown":
+            error = known
+            break
     source: str = getattr(error, "source", "unknown")  # trio 0.31 and newer
     by = getattr(error, "source_task", None)
     return Cancellation(

@@ -9,8 +9,10 @@ import anyio.abc
 
 from prela.aio.cancellation import explain, failed_groups
 from prela.core.context import get_current_span
+from prela.core.outcome import judge
 from prela.core.silent import NO_SPAN
 from prela.core.tracer import CURRENT
+from prela.record.enums import SpanStatus
 
 if TYPE_CHECKING:
     from prela.aio.tracer import AsyncSpan, Tracer
@@ -47,6 +49,8 @@ class SpanTaskGroup:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
+        if exc is not None:
+            self._note_failure(self.span.name, exc)
         try:
             swallowed = await self._group.__aexit__(exc_type, exc, traceback)
         except BaseException as error:
@@ -101,7 +105,7 @@ class SpanTaskGroup:
 
     def _note_failure(self, span_name: str, error: BaseException) -> None:
         """Remember the first child that failed: the cancellations of its siblings are on its account."""
-        if explain(error) is None and not isinstance(error, BaseExceptionGroup | GeneratorExit):
+        if not isinstance(error, GeneratorExit) and judge(error, explain).status is SpanStatus.ERROR:
             failed_groups.setdefault(self._scope_id, span_name)
 
 

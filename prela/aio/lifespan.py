@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
+from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,10 @@ class _LoopHost:
         finally:
             self.finished.set()
 
+    @property
+    def is_running(self) -> bool:
+        return not self.finished.is_set()
+
     def is_here(self) -> bool:
         return threading.get_ident() == self._thread
 
@@ -79,9 +84,8 @@ class OpenTracer:
         if process.host is self._host:
             process.turn_off()
         worker = self._host.workers[0]
-        with anyio.move_on_after(self._config.exit_timeout, shield=True):
-            worker.request_stop()
-            await self._host.finished.wait()
+        worker.request_stop()
+        cancelled = await self._wait_shielded(self._host.finished, self._config.exit_timeout)
         if not self._host.finished.is_set():
             log.warn("prela: open_tracer gave up after %g s", self._config.exit_timeout)
             worker.abandon(SHUTDOWN)
@@ -92,6 +96,24 @@ class OpenTracer:
         except anyio.get_cancelled_exc_class():
             if exc is None:
                 raise
+        if cancelled is not None and exc is None:
+            raise cancelled
+
+    @staticmethod
+    async def _wait_shielded(event: anyio.Event, timeout: float) -> BaseException | None:
+        """Wait for an event, at most so long; return the cancellation, if asyncio's own came in between.
+
+        anyio's shield holds off cancelled scopes, and not `asyncio.Task.cancel()`.
+        """
+        cancelled = None
+        deadline = monotonic() + timeout
+        while not event.is_set() and (left := deadline - monotonic()) > 0:
+            try:
+                with anyio.move_on_after(left, shield=True):
+                    await event.wait()
+            except anyio.get_cancelled_exc_class() as error:
+                cancelled = error
+        return cancelled
 
 
 def open_tracer(

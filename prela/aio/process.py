@@ -5,7 +5,7 @@ A *host* lends a worker a loop: a thread of our own (`sync.bridge`) or the calle
 
 from concurrent.futures import Future
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from prela.aio.tracer import tracer
 from prela.core.buffer import OVERLOAD, Buffer
@@ -31,6 +31,11 @@ class Host(Protocol):
         """The workers it has run, the one running now last."""
         ...
 
+    @property
+    def is_running(self) -> bool:
+        """Whether there is anything left for it to export, or a thread of it."""
+        ...
+
     def is_here(self) -> bool:
         """Whether the calling thread is the one the worker runs in: waiting for it here would wait for ever."""
         ...
@@ -44,6 +49,17 @@ class Host(Protocol):
         ...
 
 
+class Flush(NamedTuple):
+    """A flush under way: an answer from each host that had anything to export, and what had been lost before."""
+
+    answers: "list[Future[bool]]"
+    losses_before: int
+
+    def went_well(self, losses_now: int) -> bool:
+        """Whether everything was acknowledged and nothing lost since the flush before; ask once all have answered."""
+        return losses_now == self.losses_before and all(answer.result() for answer in self.answers)
+
+
 class Process:
     """The one object that `init`, `open_tracer`, `flush`, `shutdown` and a fork change."""
 
@@ -53,6 +69,7 @@ class Process:
         self.counters = Counters()
         self.host: Host | None = None
         self._hosts: list[Host] = []
+        self._losses_at_last_flush = 0
 
     def take_over(self, host: Host) -> None:
         """Put a host in force; the one before it exports what it has, and ends."""
@@ -74,6 +91,21 @@ class Process:
         for host in self._hosts:
             host.settings.buffer.disown()
         self.__init__()  # type: ignore[misc]
+
+    def running_hosts(self) -> "list[Host]":
+        """Those with anything left to export: the one in force, and those before it that are still at it."""
+        with self.lock:
+            return [host for host in self._hosts if host.is_running]
+
+    def request_flush(self) -> Flush:
+        """Have everything exported that has ended so far."""
+        with self.lock:
+            before, self._losses_at_last_flush = self._losses_at_last_flush, self.losses()
+            return Flush([host.request_flush() for host in self.running_hosts()], before)
+
+    def losses(self) -> int:
+        """Spans lost so far, whatever the reason."""
+        return sum(self.statistics().dropped.values())
 
     def statistics(self) -> Statistics:
         """See `prela.statistics`."""

@@ -5,7 +5,6 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from prela.core.context import Scope
-from prela.core.outcome import STREAM_OUTCOME
 from prela.core.span import Span
 
 T = TypeVar("T")
@@ -27,6 +26,7 @@ class TracedStream(Generic[T]):
     """An async iterator around another; see `trace_stream`."""
 
     def __init__(self, stream: AsyncIterable[T], span: Span) -> None:
+        span._begin()
         self._stream = stream
         self._iterator: AsyncIterator[T] | None = None
         self._span = span
@@ -37,49 +37,49 @@ class TracedStream(Generic[T]):
         return self
 
     async def __anext__(self) -> T:
-        if self._ended:
-            return await self._next()
-        self._scope.enter()
+        if self._iterator is None:
+            self._iterator = aiter(self._stream)
         try:
-            item = await self._next()
+            item: T = await self._inside(anext(self._iterator))
+            return item
         except StopAsyncIteration:
+            self._iterator = None  # a stream that can be read again may be
             self._end("completed")
             raise
         except BaseException as error:
-            self._ended = True
-            self._span._end_with(error, stream=True)
+            self._fail(error)
             raise
-        finally:
-            self._scope.leave()
-        return item
-
-    async def _next(self) -> T:
-        if self._iterator is None:
-            self._iterator = aiter(self._stream)
-        return await anext(self._iterator)
 
     async def aclose(self) -> None:
         """Close the stream, and end its span as closed early if it was not read to its end."""
-        self._scope.enter()
-        try:
-            for target in (self._iterator, self._stream):
-                close = getattr(target, "aclose", None) or getattr(target, "close", None)
-                if close is not None:
-                    result = close()
-                    if hasattr(result, "__await__"):
-                        await result
-                    break
-        finally:
-            self._scope.leave()
-            self._end("closed_early")
+        for target in (self._iterator, self._stream):
+            close = getattr(target, "aclose", None) or getattr(target, "close", None)
+            if close is not None:
+                await self._closing(close())
+                return
+        self._end("closed_early")
+
+    def close(self) -> Any:
+        """The stream's own `close`, where it has one; the span ends with it."""
+        result = self.__getattr__("close")()
+        if hasattr(result, "__await__"):
+            return self._closing(result)
+        self._end("closed_early")
+        return result
 
     async def __aenter__(self) -> Self:
+        enter = getattr(type(self._stream), "__aenter__", None)
+        if enter is not None:
+            await self._inside(enter(self._stream))
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
+    ) -> Any:
+        leave = getattr(type(self._stream), "__aexit__", None)
+        if leave is not None:
+            return await self._closing(leave(self._stream, exc_type, exc, traceback))
+        return await self.aclose()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["_stream"], name)
@@ -88,8 +88,30 @@ class TracedStream(Generic[T]):
         if "_ended" in self.__dict__:
             self._end("abandoned")
 
+    async def _inside(self, step: Any) -> Any:
+        """Await a step of the stream's own code with the span current."""
+        tokens = self._scope.enter()
+        try:
+            return await step if hasattr(step, "__await__") else step
+        finally:
+            self._scope.leave(tokens)
+
+    async def _closing(self, step: Any) -> Any:
+        """Await what closes the stream, and end the span by how that went."""
+        try:
+            result = await self._inside(step)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._end("closed_early")
+        return result
+
     def _end(self, outcome: str) -> None:
         if not self._ended:
             self._ended = True
-            self._span.set_attribute(STREAM_OUTCOME, outcome)
-            self._span.end()
+            self._span._end_with(None, stream=outcome)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._ended:
+            self._ended = True
+            self._span._end_with(error, stream="error")

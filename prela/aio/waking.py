@@ -36,11 +36,12 @@ async def answered(answer: Future[Any]) -> None:
     await event.wait()
 
 
-async def answered_within(answer: "Future[bool]", timeout: float) -> bool:
-    """Wait for an answer, on whatever loop; no answer in time is False, and told."""
+async def answered_within(answers: "list[Future[bool]]", timeout: float) -> bool:
+    """Wait for answers, on whatever loop; not all of them in time is False, and told."""
     with anyio.move_on_after(timeout):
-        await answered(answer)
-        return answer.result()
+        for answer in answers:
+            await answered(answer)
+        return True
     log.warn("prela: flush was not done within %g s", timeout)
     return False
 

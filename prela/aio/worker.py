@@ -44,7 +44,6 @@ class _Flush(NamedTuple):
     """Somebody waits until the first `target` spans of the buffer are answered for."""
 
     target: int
-    baseline: int
     answer: "Future[bool]"
 
 
@@ -64,7 +63,6 @@ class Worker:
         self._dropped: dict[str, int] = {}
         self._flushes: list[_Flush] = []
         self._requests: deque[Future[bool]] = deque()
-        self._losses_at_last_flush = 0
         self._outage = Outage(self.buffer.dropped_counts())
         self._stopping = False
         self._abandoned: str | None = None
@@ -76,8 +74,8 @@ class Worker:
     # --- called from any thread ---------------------------------------------------------------------------------
 
     def request_flush(self) -> "Future[bool]":
-        """Return a future that is answered once all spans queued or in flight now are: True if none was lost since
-        the flush before this one was asked for."""
+        """Return a future that is True once all spans queued or in flight now are exported or counted as lost; False
+        if the worker ends before."""
         answer: Future[bool] = Future()
         self._requests.append(answer)
         self._wake_up()
@@ -250,8 +248,7 @@ class Worker:
     def _admit_flushes(self) -> None:
         while self._requests:
             target = self._taken + len(self.buffer.queue)
-            baseline, self._losses_at_last_flush = self._losses_at_last_flush, sum(self._losses().values())
-            self._flushes.append(_Flush(target, baseline, self._requests.popleft()))
+            self._flushes.append(_Flush(target, self._requests.popleft()))
 
     def _answer(self, *, everybody: bool = False) -> None:
         """Answer the flushes whose spans are all accounted for; at the end, everybody who still waits."""
@@ -259,7 +256,7 @@ class Worker:
         waiting = []
         for flush in self._flushes:
             if everybody or oldest >= flush.target:
-                _reply(flush.answer, oldest >= flush.target and sum(self._losses().values()) == flush.baseline)
+                _reply(flush.answer, oldest >= flush.target)
             else:
                 waiting.append(flush)
         self._flushes = waiting

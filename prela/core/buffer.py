@@ -28,6 +28,7 @@ SHUTDOWN: Final = "shutdown"
 EXPORT_FAILED: Final = "export_failed"
 ENCODE_FAILED: Final = "encode_failed"
 EXIT_DEADLINE: Final = "exit_deadline"
+NO_STACK: Final = "no_stack"
 
 
 class Buffer:
@@ -45,6 +46,7 @@ class Buffer:
         "_max_spans",
         "_successor",
         "dropped",
+        "false_starts",
         "limit",
         "on_offer",
         "queue",
@@ -65,6 +67,8 @@ class Buffer:
         """Called after each span taken the slow way, while set: to start the worker, or at exit to wait for it."""
         self.dropped: dict[str, Tally] = {reason: Tally() for reason in (QUEUE_FULL, OVERLOAD, SHUTDOWN)}
         self.taken = 0
+        self.false_starts = 0
+        """Spans counted as started that had no stack left to start (RecursionError)."""
         self.limit = -1
         """Spans that may be queued before `offer` has to decide; -1 sends every span there."""
         self.root_limit = 0
@@ -171,6 +175,7 @@ class Buffer:
     def dropped_counts(self) -> dict[str, int]:
         """Spans dropped here so far, by reason."""
         counts = {reason: tally.value for reason, tally in list(self.dropped.items())}
+        counts[NO_STACK] = self.false_starts
         return {reason: count for reason, count in counts.items() if count}
 
     @property

@@ -7,15 +7,15 @@ other.
 import contextvars
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from functools import wraps
 from types import MappingProxyType
 from typing import Any, Final, ParamSpec, TypeVar
 
 from prela.core import log
 from prela.core.silent import NO_SPAN, SUPPRESSION, RemoteSpan
-from prela.core.span import Span, current_span, nearest_open
-from prela.core.span_context import SpanContext
+from prela.core.span import Span, current_span, settle_current
+from prela.core.span_context import SpanContext, checked_context
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,7 +44,7 @@ usage: Final = Usage()
 def get_current_span() -> Span:
     """Return the span that a new one would be the child of. Outside any span, one that records nothing."""
     try:
-        return nearest_open(current_span.get()) or NO_SPAN
+        return settle_current() or NO_SPAN
     except Exception:
         return NO_SPAN
 
@@ -52,9 +52,23 @@ def get_current_span() -> Span:
 @contextmanager
 def use_span(span: Span | SpanContext) -> Iterator[Span]:
     """Make a span current for the block, without ending it. A `SpanContext` makes the block continue a remote trace."""
-    used = span if isinstance(span, Span) else RemoteSpan(SpanContext(*span))
+    used = _usable(span)
+    if used is NO_SPAN or settle_current() is SUPPRESSION:
+        yield used
+        return
+    used._begin()
     with _holding(current_span, used):
         yield used
+
+
+def _usable(span: object) -> Span:
+    if isinstance(span, Span):
+        return span
+    try:
+        return RemoteSpan(checked_context(span))
+    except ValueError as error:
+        log.warn_once("use_span", "prela: use_span() was ignored (told once): %s", error)
+        return NO_SPAN
 
 
 @contextmanager
@@ -108,39 +122,47 @@ def _holding(variable: ContextVar[Any], value: object) -> Iterator[None]:
             pass  # left in another context than it was entered in: that one is not ours to change
 
 
+Tokens = list[tuple[ContextVar[Any], Token[Any]]]
+
+
 class Scope:
     """The context variables of ours, held apart from the caller's: for code that runs in steps, as generators do.
 
     Between `enter` and `leave` the code of one step runs with what the step before left behind; the caller's own
-    values come back afterwards, in whichever context each step is taken.
+    values come back afterwards, in whichever context each step is taken. What a step must undo is with the step, so
+    steps may overlap.
     """
 
-    __slots__ = ("_inside", "_outside")
+    __slots__ = ("_inside",)
 
     _VARIABLES: tuple[ContextVar[Any], ...] = (current_span, _baggage, _propagated)
 
     def __init__(self, span: Span) -> None:
         self._inside: tuple[Any, ...] = (span, _baggage.get(), _propagated.get())
-        self._outside: tuple[Any, ...] = ()
 
-    def enter(self) -> None:
+    def enter(self) -> Tokens:
+        """Begin a step; give what is returned to `leave`."""
+        tokens: Tokens = []
         try:
-            self._outside = tuple(variable.get() for variable in self._VARIABLES)
-            self._exchange(self._inside, self._outside)
+            if current_span.get() is not SUPPRESSION:
+                for variable, value in zip(self._VARIABLES, self._inside, strict=True):
+                    tokens.append((variable, variable.set(value)))
         except Exception as error:
             log.failed("entering a step", error)
+        return tokens
 
-    def leave(self) -> None:
+    def leave(self, tokens: Tokens) -> None:
+        """End a step. In another context than it began in, as when a collector ends it, nothing is touched."""
         try:
-            self._inside = tuple(variable.get() for variable in self._VARIABLES)
-            self._exchange(self._outside, self._inside)
+            inside = tuple(variable.get() for variable in self._VARIABLES)
+            for variable, token in reversed(tokens):
+                variable.reset(token)
+            if tokens:
+                self._inside = inside
+        except ValueError:
+            pass
         except Exception as error:
             log.failed("leaving a step", error)
-
-    def _exchange(self, wanted: tuple[Any, ...], held: tuple[Any, ...]) -> None:
-        for variable, value, old in zip(self._VARIABLES, wanted, held, strict=True):
-            if value is not old:
-                variable.set(value)
 
 
 def copy_context_to_thread(func: Callable[P, T]) -> Callable[P, T]:
@@ -154,13 +176,14 @@ def copy_context_to_thread(func: Callable[P, T]) -> Callable[P, T]:
         TypeError: `func` is a coroutine function. Its call would only make a coroutine, which would then run in
             whatever context awaits it. Start a task instead: tasks inherit the context by themselves.
     """
-    from inspect import iscoroutinefunction
+    from inspect import isasyncgenfunction, iscoroutinefunction
 
-    if iscoroutinefunction(func):
-        raise TypeError(
-            f"copy_context_to_thread: {func!r} is a coroutine function; threads run plain functions. "
-            "A task started here inherits the context by itself."
-        )
+    for callee in (func, getattr(type(func), "__call__", None)):  # noqa: B004
+        if iscoroutinefunction(callee) or isasyncgenfunction(callee):
+            raise TypeError(
+                f"copy_context_to_thread: {func!r} is a coroutine function; threads run plain functions. "
+                "A task started here inherits the context by itself."
+            )
     captured = contextvars.copy_context()
 
     @wraps(func)

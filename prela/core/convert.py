@@ -7,9 +7,12 @@ from prela.core.settings import Settings
 from prela.core.span import Span
 from prela.core.span_context import Link
 from prela.record.model import SpanEvent, SpanLink, SpanRecord
+from prela.record.values import snapshot
 
 CUTS: Final = "prela.cuts"
 """How many values were cut short by a limit; each is marked where it stood."""
+_KEY_LENGTH: Final = 1_024
+_LARGE: Final = 1 << 63
 INCOMPLETE: Final = "prela.trace.incomplete"
 
 
@@ -26,7 +29,7 @@ def record_of(span: Span) -> SpanRecord:
     span._token = None  # it holds what was current before
     details = span._details
     # One C call copies the items: a thread that lost the race with `end` may still be writing.
-    attributes = dict(span._attributes)
+    attributes = _checked(dict(span._attributes))
     if is_root and trace.incomplete:
         attributes[INCOMPLETE] = True
     common: dict[str, Any] = {} if details is None else _detailed(details, trace.epoch, attributes)
@@ -44,6 +47,14 @@ def record_of(span: Span) -> SpanRecord:
         trace_state=trace.trace_state,
         **{"status": "success", "status_message": None, "events": [], "links": [], **common},
     )
+
+
+def _checked(attributes: dict[str, Any]) -> dict[str, Any]:
+    """The attributes, made right where the quick way of `set_attribute` took what it did not look at."""
+    for key, value in attributes.items():
+        if type(key) is not str or len(key) > _KEY_LENGTH or (type(value) is int and not -_LARGE < value < _LARGE):
+            return {_text(name)[:_KEY_LENGTH]: snapshot(found) for name, found in attributes.items()}
+    return attributes
 
 
 def _detailed(details: Any, epoch: int, attributes: dict[str, Any]) -> dict[str, Any]:

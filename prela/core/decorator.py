@@ -5,13 +5,13 @@ while the generator's own code runs, never while its consumer's does.
 """
 
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+import types
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from functools import wraps
 from typing import Any, NamedTuple, TypeVar, overload
 
 from prela.core import log
 from prela.core.context import Scope
-from prela.core.outcome import STREAM_OUTCOME
 from prela.core.span import Span
 from prela.core.tracer import Tracer
 from prela.record.enums import SpanType
@@ -108,14 +108,17 @@ def _decorate(
     attributes: Mapping[str, object] | None,
     capture_args: bool,
     capture_result: bool,
+    method: bool | None = None,
 ) -> Any:
     if isinstance(func, classmethod | staticmethod):
-        inner = _decorate(tracer, func.__func__, name, span_type, attributes, capture_args, capture_result)
+        is_class = isinstance(func, classmethod)
+        inner = _decorate(tracer, func.__func__, name, span_type, attributes, capture_args, capture_result, is_class)
         return type(func)(inner)
     if not callable(func) or isinstance(func, type):
         raise TypeError(f"prela.trace: {func!r} is no function, method, generator or coroutine function")
     name = name or getattr(func, "__qualname__", None) or type(func).__qualname__
-    plan = _Plan(tracer, name, span_type, attributes, _argument_namer(func) if capture_args else None, capture_result)
+    arguments = _argument_namer(func, method) if capture_args else None
+    plan = _Plan(tracer, name, span_type, attributes, arguments, capture_result)
     return _wrapper(func, plan)
 
 
@@ -128,8 +131,16 @@ def _wrapper(func: Any, plan: _Plan) -> Any:
     if inspect.iscoroutinefunction(func):
         return _coroutine_function(func, plan)
     if inspect.isgeneratorfunction(func):
-        return _generator(func, plan)
+        traced = _generator(func, plan)
+        return types.coroutine(traced) if _is_awaitable(func) else traced
     return _function(func, plan)
+
+
+def _is_awaitable(func: Any) -> bool:
+    """Whether a generator function was made a coroutine function by `types.coroutine`."""
+    from inspect import CO_ITERABLE_COROUTINE
+
+    return bool(getattr(getattr(func, "__code__", None), "co_flags", 0) & CO_ITERABLE_COROUTINE)
 
 
 def _function(func: Any, plan: _Plan) -> Any:
@@ -162,16 +173,24 @@ class _Steps:
     def __init__(self, plan: _Plan, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         self._plan = plan
         self._span = plan.start_span(args, kwargs)
-        self._scope = Scope(self._span) if self._span.is_recording else None
+        self._scope = Scope(self._span)
         self._closing = False
 
-    def __enter__(self) -> None:
-        if self._scope is not None:
-            self._scope.enter()
+    def take(self, resume: Callable[[Any], Any], value: Any) -> Any:
+        """One step of a generator; what it yields is held nowhere."""
+        tokens = self._scope.enter()
+        try:
+            return resume(value)
+        finally:
+            self._scope.leave(tokens)
 
-    def __exit__(self, *_: object) -> None:
-        if self._scope is not None:
-            self._scope.leave()
+    async def take_async(self, step: Awaitable[Any]) -> Any:
+        """One step of an async generator."""
+        tokens = self._scope.enter()
+        try:
+            return await step
+        finally:
+            self._scope.leave(tokens)
 
     def threw(self, error: BaseException) -> BaseException:
         """Note what the consumer throws in, on its way to the generator."""
@@ -179,12 +198,11 @@ class _Steps:
         return error
 
     def completed(self, result: object = None) -> None:
-        self._span.set_attribute(STREAM_OUTCOME, "closed_early" if self._closing else "completed")
         self._plan.record_result(self._span, result)
-        self._span.end()
+        self._span._end_with(None, stream="closed_early" if self._closing else "completed")
 
     def failed(self, error: BaseException) -> None:
-        self._span._end_with(error, stream=True)
+        self._span._end_with(error, stream="error")
 
 
 def _generator(func: Any, plan: _Plan) -> Any:
@@ -195,10 +213,9 @@ def _generator(func: Any, plan: _Plan) -> Any:
         resume, value = generator.send, None
         try:
             while True:
-                with steps:
-                    produced = resume(value)
+                produced = [steps.take(resume, value)]  # popped as it is yielded: nothing is kept alive here
                 try:
-                    resume, value = generator.send, (yield produced)
+                    resume, value = generator.send, (yield produced.pop())
                 except BaseException as thrown:
                     resume, value = generator.throw, steps.threw(thrown)
         except StopIteration as stop:
@@ -219,10 +236,9 @@ def _async_generator(func: Any, plan: _Plan) -> Any:
         step = _first_step(generator)
         try:
             while True:
-                with steps:
-                    produced = await step
+                produced = [await steps.take_async(step)]
                 try:
-                    step = generator.asend((yield produced))
+                    step = generator.asend((yield produced.pop()))
                 except BaseException as thrown:
                     step = generator.athrow(steps.threw(thrown))
         except StopAsyncIteration:
@@ -249,16 +265,31 @@ def _first_step(generator: AsyncGenerator[Any, Any]) -> Any:
         sys.set_asyncgen_hooks(*hooks)
 
 
-def _argument_namer(func: Any) -> Callable[..., Mapping[str, object]]:
+def _argument_namer(func: Any, method: bool | None) -> Callable[..., Mapping[str, object]]:
+    """Return what names the arguments of a call. `method`: whether the first is self or cls; None: find out."""
     import inspect
 
-    signature = inspect.signature(func)
-    first = next(iter(signature.parameters), None)
-    hidden = first if first in ("self", "cls") else None
+    try:
+        signature = inspect.signature(func)
+    except (TypeError, ValueError):  # some builtins tell nothing of their parameters
+        return lambda *args, **kwargs: {f"args.{name}": value for name, value in (*enumerate(args), *kwargs.items())}
+    first = next(iter(signature.parameters.values()), None)
+    hides_first = first is not None and (_is_method(func) if method is None else method)
 
     def name_arguments(*args: Any, **kwargs: Any) -> Mapping[str, object]:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        return {f"args.{name}": value for name, value in bound.arguments.items() if name != hidden}
+        named = dict(bound.arguments)
+        if hides_first and first is not None:
+            hidden = named.pop(first.name, ())
+            if first.kind is first.VAR_POSITIONAL:
+                named[first.name] = hidden[1:]
+        return {f"args.{name}": value for name, value in named.items()}
 
     return name_arguments
+
+
+def _is_method(func: Any) -> bool:
+    """Whether a function was defined in the body of a class."""
+    outer = getattr(func, "__qualname__", "").rpartition(".")[0]
+    return bool(outer) and not outer.endswith("<locals>")

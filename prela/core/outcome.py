@@ -75,16 +75,16 @@ def _judge(error: BaseException, explain: Explain) -> Outcome:
 
 def _judge_group(group: "BaseExceptionGroup[BaseException]", explain: Explain) -> Outcome:
     cancellation: Cancellation | None = None
-    failures: list[tuple[BaseException, str | None]] = []
+    found: list[tuple[BaseException, str | None]] = []
+    failed = False
     for leaf, branch in leaves(group):
+        found.append((leaf, branch))
         explained = explain(leaf)
-        if explained is None:
-            failures.append((leaf, branch))
-        elif cancellation is None:
-            cancellation = explained
-    if not failures and cancellation is not None:
+        failed = failed or explained is None
+        cancellation = cancellation or explained
+    if not failed and cancellation is not None:
         return _cancelled(cancellation)
-    return Outcome(SpanStatus.ERROR, message_of(group), {LEAVES: len(failures)}, failures[:LEAF_EVENTS])
+    return Outcome(SpanStatus.ERROR, message_of(group), {LEAVES: len(found)}, found[:LEAF_EVENTS])
 
 
 def _cancelled(cancellation: Cancellation) -> Outcome:

@@ -9,7 +9,7 @@ from random import SystemRandom
 from types import TracebackType
 from typing import Any, Final, Self
 
-from prela.core.span import Span, current_span
+from prela.core.span import NOT_STARTED, Span, current_span, settle_current
 from prela.core.span_context import Event, Link, SpanContext
 from prela.core.tally import Tally
 from prela.record.enums import SpanKind, SpanStatus, SpanType
@@ -60,7 +60,10 @@ class SilentSpan(Span):
     def end(self) -> None:
         pass
 
-    def _end_with(self, error: BaseException, *, stream: bool = False) -> None:
+    def _end_with(self, error: BaseException | None, *, stream: str | None = None) -> None:
+        pass
+
+    def _begin(self) -> None:
         pass
 
     @property
@@ -153,17 +156,20 @@ class UnsampledRoot(SilentSpan):
     """The trace id; 0 until somebody asks."""
 
     def __enter__(self) -> Self:
-        self._token = _set(self)
+        if self._token is NOT_STARTED:
+            self._token = _set(self)
         return self
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if _get() is self:
-            try:
+        try:
+            if _get() is self or settle_current() is self:
                 _reset(self._token)  # type: ignore[arg-type]
-            except (ValueError, RuntimeError):
-                pass  # left in another context than it was entered in
+                return
+        except (ValueError, RuntimeError):
+            pass  # left in another context than it was entered in
+        self.__class__ = LeftUnsampledRoot
 
     @property
     def context(self) -> SpanContext:
@@ -172,17 +178,26 @@ class UnsampledRoot(SilentSpan):
         return SpanContext(f"{number:032x}", f"{number & (1 << 64) - 1 or 1:016x}", sampled=False)
 
 
+class LeftUnsampledRoot(UnsampledRoot):
+    """What an unsampled root becomes that was left out of order or in another context."""
+
+    __slots__ = ()
+
+    is_left = True
+
+
 def unsampled_root(tally: Tally, trace_number: int = 0) -> UnsampledRoot:
     """Count a local root under the reason for which its trace is not recorded, and return what stands for it."""
     tally.add()
     root = UnsampledRoot.__new__(UnsampledRoot)
     root.descendants = tally.counter
     root.trace_number = trace_number
+    root._token = NOT_STARTED
     return root
 
 
 class UnsampledChild(SilentSpan):
-    """Stands for every span below an unsampled root."""
+    """Stands for every span below an unsampled root; whatever has it for a parent is not recorded either."""
 
     __slots__ = ()
 

@@ -13,11 +13,11 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self
 
 from prela.core import log
-from prela.core.details import FEW, Details, redacted
+from prela.core.details import FEW, Details
 from prela.core.local_trace import LocalTrace
-from prela.core.outcome import exception_attributes, judge
+from prela.core.outcome import STREAM_OUTCOME, exception_attributes, judge
 from prela.core.settings import Limits
-from prela.core.span_context import Event, Link, SpanContext
+from prela.core.span_context import Event, Link, SpanContext, checked_context
 from prela.record.enums import SpanKind, SpanStatus, SpanType
 
 current_span: "ContextVar[Span | None]" = ContextVar("prela.current_span", default=None)
@@ -32,11 +32,16 @@ _CLOSED: Final[dict[str, Any]] = {str(i): None for i in range(FEW)}
 """What an ended span has for `_writable`: full, so that the fast way of `set_attribute` is closed to it."""
 
 
-class _NotEntered:
-    """The value of `Span._token` before the span is entered."""
+class _Marker:
+    """A value of `Span._token` while there is no token."""
 
 
-NOT_ENTERED: Final = _NotEntered()
+NOT_STARTED: Final = _Marker()
+NOT_ENTERED: Final = _Marker()
+"""Started by `start_span`, and current nowhere."""
+
+_claims: dict[int, object] = {}
+"""Who is ending a span right now, by the span's id(): `setdefault` is atomic, so two threads cannot both."""
 
 
 class Span:
@@ -59,13 +64,16 @@ class Span:
         "span_type",
     )
 
+    is_left = False
+    """True for those that `settle_current` passes over."""
+
     name: str
     span_type: SpanType | str
     _trace: LocalTrace
     _parent: "Span | int | None"  # None: a local root; an int, once exported: the id, so that no chain of spans is kept
     _attributes: dict[str, Any]
     _writable: dict[str, Any]  # the same dict while the span is open, and `_CLOSED` afterwards
-    _token: "Token[Span | None] | _NotEntered | None"
+    _token: "Token[Span | None] | _Marker | None"
     _details: Details | None
     _index: int
     _start: int
@@ -74,16 +82,24 @@ class Span:
     # --- the hot path -------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        if self._token is not NOT_ENTERED:
-            return self  # entered before, or ended: a second time would give one span two lives
+        if self._token is not NOT_STARTED:
+            return self._enter_started()
         try:
             trace = self._trace
-            self._index = next(trace.indexes)
-            self._token = _set(self)
             clock = trace.clock  # in two steps: as `trace.clock()` CPython 3.11 takes it for a method, and is slower
             self._start = clock()
+            self._index = next(trace.indexes)
+            self._token = _set(self)
+        except RecursionError:
+            # No stack is left to do anything, so the span stays as it was, not started. What was counted must be taken
+            # back, in steps that call nothing: `_index` is read only to see whether there is one.
+            try:
+                self._index  # noqa: B018
+                self._trace.buffer.false_starts += 1
+            except AttributeError:
+                pass
         except Exception as error:
-            self._give_up(error)
+            log.failed("Span.__enter__", error)
         return self
 
     def __exit__(
@@ -104,6 +120,8 @@ class Span:
                 queue.append(self)
             else:
                 buffer.offer(self, 0, self._parent is None)
+        except RecursionError:
+            self.__class__ = LeftSpan  # no stack is left for more; `settle_current` ends it once there is
         except (ValueError, RuntimeError):
             # `reset` in another context than `enter`: a copy of it, in which this span is current too.
             self._leave(exc)
@@ -120,6 +138,8 @@ class Span:
                 attributes[key] = value
             else:
                 self._set_weighed(key, value)
+        except RecursionError:
+            pass  # no stack is left, not even to tell
         except Exception as error:
             log.failed("set_attribute", error)
 
@@ -148,7 +168,7 @@ class Span:
                 if isinstance(context, Link):
                     attributes = {**(context.attributes or {}), **(attributes or {})}
                     context = context.context
-                target = context.context if isinstance(context, Span) else SpanContext(*context)
+                target = context.context if isinstance(context, Span) else checked_context(context)
                 details.add_link(self._limits, target, attributes)
         except Exception as error:
             log.failed("add_link", error)
@@ -166,28 +186,27 @@ class Span:
         """Say how the work went. An exception that leaves the span overrides it."""
         try:
             if details := self._open_details("set_status"):
-                details.status = SpanStatus(status)
+                chosen = SpanStatus(status)
+                details.status = None if chosen is SpanStatus.PENDING else chosen
                 details.status_message = None if message is None else str(message)
         except Exception as error:
             log.failed("set_status", error)
 
     def end(self) -> None:
         """End the span now. It stays current where it was entered, until it is left."""
-        try:
-            if self._token is NOT_ENTERED and not hasattr(self, "_start"):
-                log.warn_once("end", "prela: end() of a span that was never started: %r", self.name)
-            elif details := self._open_details("end"):
-                self._finish(details, None)
-        except Exception as error:
-            log.failed("end", error)
+        self._end_with(None)
 
-    def _end_with(self, error: BaseException, *, stream: bool = False) -> None:
-        """End the span now with the status that `error` gives it; `stream` records the stream's outcome too."""
+    def _end_with(self, error: BaseException | None, *, stream: str | None = None) -> None:
+        """End the span now, with the status that `error` gives it; `stream` says how a stream ended, but for errors."""
         try:
-            if details := self._open_details("end"):
-                self._finish(details, error, stream=stream)
+            if not self._is_started:
+                log.warn_once("end", "prela: end() of a span that was never started was ignored (told once)")
+            elif details := self._open_details("end"):
+                if stream is not None:
+                    self._attributes[STREAM_OUTCOME] = stream
+                self._finish(details, error, stream=stream is not None)
         except Exception as failure:
-            log.failed("end", failure)
+            log.failed("ending a span", failure)
 
     @property
     def trace_id(self) -> str:
@@ -274,22 +293,24 @@ class Span:
 
     @property
     def _is_started(self) -> bool:
-        return hasattr(self, "_start")
+        return self._token is not NOT_STARTED
 
     def _begin(self) -> None:
-        """Start without becoming current, for `Tracer.start_span`."""
-        trace = self._trace
-        self._index = next(trace.indexes)
-        self._start = trace.clock()
+        """Start without becoming current, for `Tracer.start_span`; nothing if it has started."""
+        if self._token is NOT_STARTED:
+            trace = self._trace
+            clock = trace.clock
+            self._start = clock()
+            self._index = next(trace.indexes)
+            self._token = NOT_ENTERED
 
-    def _give_up(self, error: Exception) -> None:
-        """An error of ours while entering: make the span harmless."""
-        log.failed("Span.__enter__", error)
-        self._details = self._details or Details()
-        if not hasattr(self, "_index"):
-            self._index = -1
-        if not hasattr(self, "_start"):
-            self._start = 1
+    def _enter_started(self) -> Self:
+        """`with` on a span that has started: it becomes current. On one that was entered or ended, nothing happens: a
+        second time would give one span two lives."""
+        if self._token is NOT_ENTERED and self._writable is not _CLOSED:
+            self._token = _set(self)
+            self._details = self._details or Details()
+        return self
 
     def _open_details(self, caller: str) -> Details | None:
         """The details, made if need be; None, counted and told once, when the span has ended."""
@@ -313,41 +334,69 @@ class Span:
     def _leave(self, error: BaseException | None) -> None:
         """`__exit__` for everything but the common case."""
         try:
+            if not self._is_started:
+                return
             details = self._details = self._details or Details()
-            self._restore()
+            self._restore(error)
             if self._writable is not _CLOSED:
                 self._finish(details, error)
+        except RecursionError:
+            self.__class__ = LeftSpan
         except Exception as failure:
             log.failed("leaving a span", failure)
 
-    def _restore(self) -> None:
+    def _restore(self, error: BaseException | None) -> None:
         """Make current what was current before, if this is the context, and the order, in which to do so."""
         token = self._token
-        if isinstance(token, Token):
-            if nearest_open(_get()) is self:
-                try:
-                    _reset(token)
-                    self._token = None
-                    return
-                except ValueError:
-                    pass  # a copy of the context; the one this span was entered in still has it
-            # Left out of order or elsewhere: whoever finds it current looks through it (`nearest_open`).
-            self.__class__ = LeftSpan
+        if not isinstance(token, Token):
+            return
+        if settle_current() is self or (isinstance(error, RecursionError) and _end_those_above(self)):
+            try:
+                _reset(token)
+                self._token = None
+                return
+            except (ValueError, RuntimeError):
+                pass  # a copy of the context; the one this span was entered in still has it
+        # Left out of order or elsewhere. Who finds it current in the context where it was entered goes on to what was
+        # before it (`settle_current`); contexts that inherited it keep it.
+        self.__class__ = LeftSpan
 
     def _finish(self, details: Details, error: BaseException | None, *, stream: bool = False) -> None:
+        mine = object()
+        if _claims.setdefault(id(self), mine) is not mine:
+            return
+        try:
+            if self._writable is not _CLOSED:
+                self._finish_once(details, error, stream)
+        finally:
+            del _claims[id(self)]
+
+    def _finish_once(self, details: Details, error: BaseException | None, stream: bool) -> None:
         trace = self._trace
         settings = trace.settings
-        end = trace.clock()
-        if error is not None:
-            outcome = judge(error, settings.explain, stream=stream)
-            details.record_outcome(self._attributes, settings.limits, outcome, end)
+        clock = trace.clock
+        end = clock()
+        try:
+            if error is not None:
+                outcome = judge(error, settings.explain, stream=stream)
+                details.record_outcome(self._attributes, settings.limits, outcome, end)
+        except Exception as failure:
+            log.failed("telling how a span ended", failure)
+            details.status = SpanStatus.ERROR
         self._end = end
         self._writable = _CLOSED
-        if settings.redact is not None:
-            self._attributes = redacted(settings.redact, self._attributes)
-            details.redact(settings.redact)
-        details.settle_size(self._attributes)
-        trace.buffer.offer(self, self._extra_bytes(), self._parent is None)
+        try:
+            if settings.redact is not None:
+                self._attributes = details.redact_all(settings.redact, self._attributes)
+            details.settle_size(self._attributes)
+        except Exception as failure:
+            log.failed("redacting a span", failure)
+            self._attributes, details.events, details.status_message = {}, [], None
+        try:
+            trace.buffer.offer(self, self._extra_bytes(), self._parent is None)
+        except RecursionError:
+            self._writable = self._attributes  # not ended after all; whoever has the stack to do it will
+            raise
 
     def _extra_bytes(self) -> int:
         """Bytes beyond what every span is charged."""
@@ -370,11 +419,43 @@ class LeftSpan(Span):
 
     __slots__ = ()
 
+    is_left = True
 
-def nearest_open(span: Span | None) -> Span | None:
-    """The span itself, or, where it was left out of order or elsewhere, the nearest before it that was not."""
-    while type(span) is LeftSpan:
+
+def settle_current() -> Span | None:
+    """Return what is current here, after undoing what spans left behind that were left out of order or elsewhere.
+
+    Only the context that a span was entered in takes its token back; in a context that was copied while the span was
+    current it stays so, ended or not, since what runs there was started inside it.
+    """
+    while (span := _get()) is not None and span.is_left:
+        if isinstance(span, LeftSpan) and span._writable is not _CLOSED and not _end_for_lack_of_stack(span):
+            break
+        try:
+            _reset(span._token)  # type: ignore[arg-type]
+            span._token = None
+        except (ValueError, RuntimeError, TypeError):
+            break
+    return span
+
+
+def _end_those_above(outer: Span) -> bool:
+    """End the spans entered after `outer` and never left, because no stack was left to do so; whether there are any."""
+    above: list[Span] = []
+    span = _get()
+    while span is not None and span is not outer:
+        above.append(span)
         token = span._token
         previous = token.old_value if isinstance(token, Token) else None
         span = previous if isinstance(previous, Span) else None
-    return span
+    if span is None:
+        return False
+    return all([_end_for_lack_of_stack(inner) for inner in above])
+
+
+def _end_for_lack_of_stack(span: Span) -> bool:
+    """End a span whose own `__exit__` had no stack left; whether there is enough of it now."""
+    if span._writable is not _CLOSED:
+        span.set_status(SpanStatus.ERROR, "RecursionError: no stack was left to end this span where it was left")
+        span.end()
+    return span._writable is _CLOSED

@@ -30,3 +30,21 @@ class Event(NamedTuple):
     time_ns: int
     """Nanoseconds since the Unix epoch."""
     attributes: Mapping[str, Any]
+
+
+def checked_context(context: object) -> SpanContext:
+    """The context, if its ids are what W3C Trace Context allows.
+
+    Raises:
+        ValueError: They are not, or it is no `SpanContext` at all.
+    """
+    if isinstance(context, tuple) and len(context) >= 2:
+        found = SpanContext(*context)
+        if _is_id(found.trace_id, 32) and _is_id(found.span_id, 16):
+            return found
+    raise ValueError(f"{context!r} is no span context: its ids are 32 and 16 hexadecimal digits, not all 0")
+
+
+def _is_id(text: object, length: int) -> bool:
+    digits = "0123456789abcdefABCDEF"
+    return isinstance(text, str) and len(text) == length and not text.strip(digits) and text.strip("0") != ""

@@ -13,9 +13,18 @@ from prela.core.details import Details
 from prela.core.local_trace import LocalTrace
 from prela.core.sampler import SamplingRequest
 from prela.core.settings import Settings
-from prela.core.silent import NO_SPAN, SUPPRESSION, UNSAMPLED, RemoteSpan, SilentSpan, UnsampledRoot, unsampled_root
-from prela.core.span import NOT_ENTERED, RedactedSpan, Span, current_span, nearest_open
-from prela.core.span_context import Link, SpanContext
+from prela.core.silent import (
+    NO_SPAN,
+    SUPPRESSION,
+    UNSAMPLED,
+    RemoteSpan,
+    SilentSpan,
+    UnsampledChild,
+    UnsampledRoot,
+    unsampled_root,
+)
+from prela.core.span import NOT_STARTED, RedactedSpan, Span, current_span, settle_current
+from prela.core.span_context import Link, SpanContext, checked_context
 from prela.record.enums import SpanKind, SpanType
 
 Parent = Span | SpanContext | None
@@ -88,7 +97,7 @@ class Tracer:
                 span._parent = current
                 span._attributes = span._writable = {}
                 span._details = None
-                span._token = NOT_ENTERED
+                span._token = NOT_STARTED
                 if attributes:
                     span.set_attributes(attributes)
                 return span
@@ -99,6 +108,8 @@ class Tracer:
                 if current is None and settings.verdict_on_roots is False:
                     return unsampled_root(settings.unsampled)
             return self._new_span(settings, name, span_type, attributes, kind, links, parent)
+        except RecursionError:
+            return NO_SPAN  # no stack is left, not even to tell
         except Exception as error:
             log.failed("Tracer.span", error)
             return NO_SPAN
@@ -116,8 +127,7 @@ class Tracer:
         """Return a span that has started and is not current; end it with `end()`. The arguments are those of `span`."""
         span = self.span(name, span_type, attributes, kind=kind, links=links, parent=parent)
         try:
-            if not isinstance(span, SilentSpan):
-                span._begin()
+            span._begin()
         except Exception as error:
             log.failed("Tracer.start_span", error)
             return NO_SPAN
@@ -134,12 +144,15 @@ class Tracer:
         parent: Parent | _Current,
     ) -> Span:
         """`span` for everything but a plain child of a recorded span."""
-        current = nearest_open(_get())
+        current = settle_current()
         if current is SUPPRESSION:
             return SUPPRESSION
         chosen = current if isinstance(parent, _Current) else parent
         if isinstance(chosen, UnsampledRoot):
             next(chosen.descendants)
+            return UNSAMPLED
+        if isinstance(chosen, UnsampledChild):
+            settings.unsampled.add()
             return UNSAMPLED
         if isinstance(chosen, Span) and not isinstance(chosen, SilentSpan) and chosen._is_started:
             trace, local_parent = self._trace_below(chosen, settings)
@@ -155,7 +168,7 @@ class Tracer:
         span._parent = local_parent
         span._attributes = span._writable = {}
         span._details = None
-        span._token = NOT_ENTERED
+        span._token = NOT_STARTED
         self._dress(span, attributes, kind, links)
         return span
 
@@ -192,33 +205,32 @@ class Tracer:
         if kind is not _INTERNAL:
             span._details = span._details or Details()
             span._details.kind = kind
-        for link in links or ():
-            span.add_link(link)
+        try:
+            for link in links or ():
+                span.add_link(link)
+        except TypeError as error:
+            log.failed("links", error)
 
 
-def _remote(parent: Parent) -> SpanContext | None:
-    """The remote context that a parent stands for; None for no parent at all."""
+def _remote(parent: object) -> SpanContext | None:
+    """The remote context that a parent stands for; None for no parent at all, and for one that cannot be."""
     if isinstance(parent, RemoteSpan):
         return parent.context
     if parent is None or isinstance(parent, Span):
         return None
-    return _checked(SpanContext(*parent))
-
-
-def _checked(context: SpanContext) -> SpanContext | None:
-    """The context, if its ids are what W3C allows; a broken one starts a new trace."""
     try:
-        if int(context.trace_id, 16) and int(context.span_id, 16) and len(context.trace_id) == 32:
-            return context
-    except (TypeError, ValueError):
-        pass
-    log.warn_once("parent", "prela: a parent with invalid ids was ignored: %r", context)
-    return None
+        return checked_context(parent)
+    except ValueError as error:
+        log.warn_once("parent", "prela: a parent was ignored (told once): %s", error)
+        return None
 
 
 def _is_sampled(settings: Settings, request: SamplingRequest) -> bool:
+    token = current_span.set(SUPPRESSION)  # a traced sampler would come back here for its own spans
     try:
         return bool(settings.sampler.should_sample(request))
     except Exception as error:
         log.failed("sampler.should_sample", error)
         return True
+    finally:
+        current_span.reset(token)

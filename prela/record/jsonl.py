@@ -21,8 +21,8 @@ def encode(record: SpanRecord) -> bytes:
     if _is_json_already(record):
         try:
             return _encoder.encode(record) + b"\n"
-        except UnicodeEncodeError:
-            pass  # a lone surrogate somewhere; the slow way below escapes it
+        except Exception:
+            pass  # a lone surrogate, or what an exporter's user put there; the slow way below mends it
     return _encoder.encode(_with_json_values(record)) + b"\n"
 
 

@@ -7,7 +7,8 @@ makes one at the moment an attribute is set, because the program may change its 
 
 import base64
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, ItemsView, Iterable, KeysView, Mapping, ValuesView
 from itertools import islice
 from typing import Any, Final
 
@@ -15,11 +16,13 @@ STRING_LIMIT: Final = 65_536
 NODE_LIMIT: Final = 10_000
 DEPTH_LIMIT: Final = 64
 _NODE_BYTES: Final = 64
-_WIDE_INT_BITS: Final = 16_384
+_WIDE_INT_BITS: Final = 8_192
 """Below CPython's limit of 4,300 digits for int-to-str conversion, which raises ValueError."""
 
 _ATOMS: Final = frozenset({int, float, bool, type(None)})
 _CONTAINERS: Final = frozenset({list, tuple, dict, set, frozenset})
+_SIZED: Final = (tuple, list, set, frozenset, deque, range, KeysView, ValuesView, ItemsView)
+"""Their subclasses, and those whose repr would write them out however long they are."""
 _TEXT_TYPES: Final = frozenset(
     {
         ("datetime", "datetime"),
@@ -141,7 +144,7 @@ class Snapshot:
         fields = _fields_of(value, kind)
         if fields is not None:
             return self._mapping(fields.items(), len(fields))
-        if isinstance(value, tuple | list | set | frozenset):
+        if isinstance(value, _SIZED):
             return self._sequence(value, len(value))
         if isinstance(value, Mapping):
             return self._mapping(value.items(), len(value))

@@ -1,8 +1,9 @@
 """`flush` and `shutdown` for programs that have no loop."""
 
-from concurrent.futures import TimeoutError as NotAnswered
+from concurrent.futures import TimeoutError as NotAnsweredError
+from time import monotonic
 
-from prela.aio.process import process
+from prela.aio.process import Host, process
 from prela.core import log
 from prela.sync.bridge import Bridge
 
@@ -18,17 +19,17 @@ def flush(timeout: float = 30.0) -> bool:
         since the flush before this one began. False, with a word in the log, where it was called on the worker's own
         loop, which it would hold.
     """
-    host = process.host
-    if host is None:
-        return True
-    if host.is_here():
-        log.warn("prela: sync.flush() on the worker's own loop would wait for itself; use `await prela.flush()`")
+    if _would_wait_for_itself("flush", process.running_hosts()):
         return False
+    deadline = monotonic() + timeout
+    pending = process.request_flush()
     try:
-        return host.request_flush().result(timeout)
-    except NotAnswered:
+        for answer in pending.answers:
+            answer.result(max(0.0, deadline - monotonic()))
+    except NotAnsweredError:
         log.warn("prela: flush was not done within %g s", timeout)
         return False
+    return pending.went_well(process.losses())
 
 
 def shutdown(timeout: float = 5.0) -> bool:
@@ -38,19 +39,36 @@ def shutdown(timeout: float = 5.0) -> bool:
         timeout: Seconds to wait at most; what is not exported by then is counted under `shutdown`.
 
     Returns:
-        Whether everything was exported.
+        Whether everything was exported. False, with a word in the log, on the worker's own loop; the block of
+        `open_tracer` ends what it began.
     """
-    host = process.host
-    if host is None:
-        return True
-    if host.is_here():
-        log.warn("prela: sync.shutdown() on the worker's own loop would wait for itself; use `await prela.shutdown()`")
+    hosts = process.running_hosts()
+    if _would_wait_for_itself("shutdown", hosts):
         return False
+    host = process.host
     process.turn_off()
+    return stop_all([*hosts, *([host] if host is not None and host not in hosts else [])], timeout)
+
+
+def stop_all(hosts: list[Host], timeout: float) -> bool:
+    """Stop every host that is a thread of ours, all within so many seconds; wait for what the others have."""
+    deadline = monotonic() + timeout
+    losses = process.losses()
+    stopped = [_stop(host, max(0.1, deadline - monotonic())) for host in hosts]
+    return all(stopped) and process.losses() == losses
+
+
+def _stop(host: Host, timeout: float) -> bool:
     if isinstance(host, Bridge):
         return host.stop(timeout)
-    # The block of open_tracer ends what it began; here we can only wait until its spans are out.
     try:
         return host.request_flush().result(timeout)
-    except NotAnswered:
+    except NotAnsweredError:
         return False
+
+
+def _would_wait_for_itself(what: str, hosts: list[Host]) -> bool:
+    if any(host.is_here() for host in hosts):
+        log.warn("prela: sync.%s() on the worker's own loop would wait for itself; use `await prela.%s()`", what, what)
+        return True
+    return False

@@ -6,7 +6,7 @@ The thread starts with the first span that ends, and is a daemon: it never keeps
 import _thread
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextvars import Context
 from itertools import count
@@ -94,32 +94,44 @@ class Bridge:
 
     def _pass_on(self, worker: "Worker") -> None:
         """Give a new worker what was asked for before there was one."""
-        while self._waiting:
-            _chain(worker.request_flush(), self._waiting.popleft())
+        for answer in self._take_waiting():
+            _chain(worker.request_flush(), answer)
         if self._stop_wanted:
             worker.request_stop()
 
     def _answer_waiting(self) -> None:
-        while self._waiting:
-            self._waiting.popleft().set_result(not self.settings.buffer.queue)
+        for answer in self._take_waiting():
+            answer.set_result(not self.settings.buffer.queue)
+
+    def _take_waiting(self) -> "Iterator[Future[bool]]":
+        while True:
+            try:
+                yield self._waiting.popleft()
+            except IndexError:  # another thread was quicker
+                return
+
+    @property
+    def is_running(self) -> bool:
+        thread = self._thread
+        alive = not self._ended.is_set() or (thread is not None and thread.is_alive())
+        return self.is_started and (alive or bool(self.settings.buffer.queue))
 
     def is_here(self) -> bool:
         return threading.current_thread() is self._thread
 
     def request_flush(self) -> "Future[bool]":
-        """See `Worker.request_flush`. Where nothing was ever queued there is nothing to wait for."""
+        """See `Worker.request_flush`. Where no span has ended there is nothing to wait for."""
         answer: Future[bool] = Future()
+        self._waiting.append(answer)
+        # The thread may have looked a moment ago, or be about to end.
+        if self.workers and not self._ended.is_set():
+            self._pass_on(self.workers[-1])
         if not self.is_started:
-            answer.set_result(not self.settings.buffer.dropped_counts())
+            self._answer_waiting()
         elif self._ended.is_set():
-            answer.set_result(self.run_inline() and not self.settings.buffer.dropped_counts())
-        else:
-            self._waiting.append(answer)
-            # The thread may have looked a moment ago, or be about to.
-            if self.workers and not self._ended.is_set():
-                self._pass_on(self.workers[-1])
-            elif self._ended.is_set():
-                self._answer_waiting()
+            if self.settings.buffer.queue:
+                self.run_inline()
+            self._answer_waiting()
         return answer
 
     def request_stop(self) -> None:

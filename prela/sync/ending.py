@@ -26,26 +26,26 @@ def set_exit_timeout(seconds: float) -> None:
 
 def drain_at_exit() -> None:
     """Export what is left, wait no longer than the deadline, and go on exporting what ends even later."""
-    host = process.host
-    if not isinstance(host, Bridge):
-        return
     try:
-        _drain(host, monotonic() + _exit_timeout)
+        deadline = monotonic() + _exit_timeout
+        before = process.statistics().dropped.get(EXIT_DEADLINE, 0)
+        host = process.host
+        hosts = [found for found in process.running_hosts() if isinstance(found, Bridge)]
+        stopped = [found.stop(max(0.1, deadline - monotonic()), EXIT_DEADLINE) for found in hosts]
+        lost = process.statistics().dropped.get(EXIT_DEADLINE, 0) - before
+        if lost:
+            log.warn("prela: %d spans were not exported within %g s of the exit (exit_deadline)", lost, _exit_timeout)
+        if isinstance(host, Bridge) and all(stopped):
+            _stay_open(host, deadline)
+            _tell_where(host)
     except Exception as error:
         log.failed("the exit hook", error)
 
 
-def _drain(host: Bridge, deadline: float) -> None:
+def _stay_open(host: Bridge, deadline: float) -> None:
+    """Export what ends from now on as it ends: hooks registered before ours run after it, and daemon threads run on."""
     buffer = host.settings.buffer
-    before = process.statistics().dropped.get(EXIT_DEADLINE, 0)
-    if not host.stop(max(0.1, deadline - monotonic()), EXIT_DEADLINE):
-        lost = process.statistics().dropped.get(EXIT_DEADLINE, 0) - before
-        if lost:
-            log.warn("prela: %d spans were not exported within %g s of the exit (exit_deadline)", lost, _exit_timeout)
-        return
-    # Hooks that were registered before us run after us, and daemon threads are still running.
     buffer.reopen(lambda: host.run_inline() if monotonic() < deadline else buffer.give_up(EXIT_DEADLINE))
-    _tell_where(host)
 
 
 def _tell_where(host: Bridge) -> None:

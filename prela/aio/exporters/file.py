@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import msgspec
+
 from prela.aio.pacing import CHUNK, give_way, on_private_loop
 from prela.core import log
 from prela.record import jsonl
@@ -67,7 +69,7 @@ class FileExporter:
         lines = bytearray()
         for start in range(0, len(spans), CHUNK):
             for record in spans[start : start + CHUNK]:
-                lines += jsonl.encode(record)
+                lines += _line(record)
             await give_way()
         if self._pid != os.getpid():
             self._file, self._pid = None, os.getpid()  # after a fork the parent's file is the parent's
@@ -118,6 +120,16 @@ class FileExporter:
             # Half a line stands in the file now: leave it there, and write on in another.
             log.failed("cutting back a trace file", error)
             self._size = self._max_file_bytes
+
+
+def _line(record: SpanRecord) -> bytes:
+    """The record as a line; where it cannot be encoded, without its attributes rather than not at all."""
+    try:
+        return jsonl.encode(record)
+    except Exception as error:
+        log.failed("encoding a record", error)
+        kept = {"prela.unencodable": f"{type(error).__name__}: {error}"}
+        return jsonl.encode(msgspec.structs.replace(record, attributes=kept, events=[], links=[], resource={}))
 
 
 def prune(folder: Path, *, max_bytes: int, max_age: float, keep: Path | None = None) -> list[Path]:
