@@ -20,6 +20,7 @@ from prela.core.settings import Limits, Redact
 T = TypeVar("T")
 
 EXPORTER_NAMES: Final = ("file", "console", "memory", "none")
+_LONGEST: Final = 86_400.0
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 
@@ -81,6 +82,7 @@ def load(
         raise ConfigurationError("resource", resource, "a mapping of attribute names to values")
     return Config(
         service_name=service_name
+        or (resource or {}).get("service.name")
         or env.text("PRELA_SERVICE_NAME")
         or env.text("OTEL_SERVICE_NAME")
         or otel_resource.get("service.name")
@@ -91,11 +93,15 @@ def load(
         trace_dir=Path(_folder(trace_dir) or env.text("PRELA_TRACE_DIR") or "traces"),
         sampler=_sampler(sampler, sample_rate, env),
         resource={**otel_resource, **(resource or {})},
-        auto_instrument=_first(auto_instrument, env.prela("PRELA_AUTO_INSTRUMENT", _boolean), True),
-        capture_content=_first(capture_content, env.prela("PRELA_CAPTURE_CONTENT", _boolean), True),
+        auto_instrument=_first(
+            _flag("auto_instrument", auto_instrument), env.prela("PRELA_AUTO_INSTRUMENT", _boolean), True
+        ),
+        capture_content=_first(
+            _flag("capture_content", capture_content), env.prela("PRELA_CAPTURE_CONTENT", _boolean), True
+        ),
         redact=_redact(redact),
         limits=_limits(limits, env),
-        disabled=env.otel("OTEL_SDK_DISABLED", _boolean) or False,
+        disabled=(env.text("OTEL_SDK_DISABLED") or "").lower() == "true",  # the one value that its specification knows
         debug=env.prela("PRELA_DEBUG", _boolean) or False,
         export_delay=_first(
             None if export_delay is None else _positive("export_delay", export_delay),
@@ -167,7 +173,7 @@ def _rate(value: str) -> float:
 
 
 def _positive_int(value: str) -> int:
-    if not value.isascii() or not value.isdigit() or not int(value):
+    if not value.isascii() or not value.isdigit() or len(value) > 15 or not int(value):
         raise _BadValueError("a whole number above 0")
     return int(value)
 
@@ -196,16 +202,23 @@ def _program_name() -> str:
     return f"unknown_service:{stem or 'python'}"
 
 
-def _folder(trace_dir: Any) -> str | os.PathLike[str] | None:
-    if trace_dir is None or isinstance(trace_dir, os.PathLike) or (isinstance(trace_dir, str) and trace_dir.strip()):
-        return trace_dir
+def _folder(trace_dir: Any) -> str | None:
+    path = os.fspath(trace_dir) if isinstance(trace_dir, os.PathLike) else trace_dir
+    if path is None or (isinstance(path, str) and path.strip() and "\0" not in path):
+        return path
     raise ConfigurationError("trace_dir", trace_dir, "a path")
+
+
+def _flag(name: str, value: Any) -> bool | None:
+    if value is None or isinstance(value, bool):
+        return value
+    raise ConfigurationError(name, value, "True or False")
 
 
 def _exporters(source: str, given: Any) -> dict[str, Any]:
     """Exporters by name, from a name, a comma-separated list of names, an object, or a list of these."""
     items = [part.strip() for part in given.split(",") if part.strip()] if isinstance(given, str) else given
-    if isinstance(items, str) or not isinstance(items, Iterable):
+    if not isinstance(items, Iterable) or hasattr(items, "export"):
         items = [items]
     found: dict[str, Any] = {}
     for item in items:
@@ -297,6 +310,6 @@ def _limits(limits: Any, env: _Environment) -> Limits:
 
 
 def _positive(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise ConfigurationError(name, value, "a number of seconds above 0")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LONGEST:
+        raise ConfigurationError(name, value, f"a number of seconds above 0, at most {_LONGEST:g}")
     return float(value)

@@ -59,8 +59,9 @@ def init(
     Raises:
         ConfigurationError: An argument or a `PRELA_*` variable cannot be used. Tracing goes on as it was before.
     """
-    # Imported here, so that `import prela` stays quick.
-    from prela.aio.assembly import make_settings, worker_maker
+    # Imported here, so that `import prela` stays quick; and all of it, since the worker must import nothing later: a
+    # fork would inherit the import locks it holds, and at the end of the interpreter it would come too late.
+    from prela.aio.assembly import import_what_the_worker_needs, make_settings, worker_maker
     from prela.config import load
 
     config = load(
@@ -77,15 +78,17 @@ def init(
         export_delay=export_delay,
         exit_timeout=exit_timeout,
     )
+    import_what_the_worker_needs(config)
     if config.debug:
         log.enable_debug()
     ending.set_exit_timeout(config.exit_timeout)
     if config.disabled:
         process.turn_off()
-        return tracer
-    exporters: dict[str, Any] = {}
-    settings = make_settings(config, process.counters)
-    process.take_over(Bridge(settings, exporters, worker_maker(config, exporters)))
+    elif not process.is_pinned:
+        exporters: dict[str, Any] = {}
+        settings = make_settings(config, process.counters)
+        bridge = Bridge(settings, exporters, worker_maker(config, exporters), ending.drain_in_child_process)
+        process.take_over(bridge, list(config.exporters.values()))
     return tracer
 
 

@@ -1,4 +1,4 @@
-"""The backends as data, and programs as files: async tests run on asyncio, asyncio with eager tasks, uvloop and trio."""
+"""The backends as data, and programs as files."""
 
 import asyncio
 import json

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from prela.aio.cancellation import explain
 from prela.config import Config
 from prela.core.settings import Counters, Settings
+from prela.record.values import snapshot
 
 if TYPE_CHECKING:
     from prela.aio.worker import Worker
@@ -15,13 +16,24 @@ def make_settings(config: Config, counters: Counters) -> Settings:
     """What spans are made with under this configuration."""
     return Settings(
         service_name=config.service_name,
-        resource={**config.resource, "service.name": config.service_name},
+        resource=snapshot({**config.resource, "service.name": config.service_name}),
         sampler=config.sampler,
         redact=config.redact,
         limits=config.limits,
         counters=counters,
         explain=explain,
     )
+
+
+def import_what_the_worker_needs(config: Config) -> None:
+    """Import it all now, in the caller's thread."""
+
+    import prela.aio.worker
+
+    if "file" in config.exporters.values():
+        import prela.aio.exporters.file
+    if "console" in config.exporters.values():
+        import prela.aio.exporters.console  # noqa: F401
 
 
 def worker_maker(config: Config, exporters: dict[str, Any]) -> "Callable[[Settings], Worker]":

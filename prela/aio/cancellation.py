@@ -7,6 +7,7 @@ import re
 import sys
 from typing import Any, Final
 
+from prela.aio.pacing import on_private_loop
 from prela.core.outcome import Cancellation, explain_builtin
 
 _TRIO_CAUSES: Final = {
@@ -93,4 +94,9 @@ def is_being_cancelled() -> bool:
     import asyncio
 
     task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
+    if task is None:
+        return True
+    if task.cancelling() and on_private_loop.get():
+        task.uncancel()  # nobody but the exporter itself can have done that there: what is ours is a scope's
+        return False
+    return task.cancelling() > 0

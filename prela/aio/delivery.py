@@ -16,7 +16,8 @@ from prela.aio.daemon import DaemonCaller
 from prela.aio.exporter import RetryableExportError
 from prela.core import log
 from prela.core.buffer import EXPORT_FAILED, QUEUE_FULL, SPAN_BYTES
-from prela.core.retry import delay_before_retry
+from prela.core.outage import Outage
+from prela.core.retry import delay_before_retry, seconds_or_none
 
 if TYPE_CHECKING:
     from prela.record.model import SpanRecord
@@ -59,14 +60,28 @@ class Batch:
 class Delivery:
     """Feeds one exporter, one batch at a time."""
 
-    def __init__(self, name: str, exporter: Any, *, max_spans: int, max_bytes: int, timeout: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        exporter: Any,
+        *,
+        max_spans: int,
+        max_bytes: int,
+        timeout: float,
+        is_cancelled: Callable[[], bool],
+        stays_open: "Callable[[Delivery], bool]",
+    ) -> None:
         self.name = name
+        self.exporter = exporter
         self.exported = 0
         self.dropped: dict[str, int] = {}
-        self._exporter = exporter
+        self.outage = Outage()
+        """What this exporter's records say of what they lack."""
         self._max_spans = max_spans
         self._max_bytes = max_bytes
         self._timeout = timeout
+        self._is_cancelled = is_cancelled
+        self._stays_open = stays_open
         self._backlog: deque[Batch] = deque()
         self._current: Batch | None = None
         self._news = anyio.Event()
@@ -102,7 +117,7 @@ class Delivery:
 
     async def run(self) -> None:
         """Export until `finish`, then close the exporter."""
-        if _is_plain(self._exporter, "export"):
+        if any(_is_plain(self.exporter, method) for method in ("export", "aclose")):
             self._caller = DaemonCaller(f"prela-exporter-{self.name}")
             self._caller.start()
         try:
@@ -115,7 +130,7 @@ class Delivery:
                 reason = await self._deliver(self._current.records)
                 batch, self._current = self._current, None
                 self._settle(batch, reason)
-            await self._close()
+            await self.close()
         finally:
             if self._caller is not None:
                 self._caller.stop()
@@ -133,56 +148,71 @@ class Delivery:
         attempt = 0
         while True:
             attempt += 1
-            retry_after: float | None = None
+            retry_after: object = None
             try:
-                with anyio.fail_after(self._timeout):
-                    if await self._call("export", records) is False:
-                        self._tell("refused a batch (returned False)")
-                        return EXPORT_FAILED
-                return None
-            except TimeoutError:
-                self._tell(f"did not answer within {self._timeout:g} s")
+                if await self._call("export", records) is not False:
+                    return None
+                self._tell("refused", "refused a batch (returned False)")
+                return EXPORT_FAILED
+            except _NoAnswerError:
+                self._tell("silent", f"did not answer within {self._timeout:g} s")
             except RetryableExportError as error:
                 retry_after = error.retry_after
                 log.debug("prela: exporter %r asks to be tried again: %s", self.name, error)
             except Exception as error:
-                self._tell(f"failed: {type(error).__name__}: {error}")
+                self._tell(type(error).__name__, f"failed: {type(error).__name__}: {error}")
                 log.debug("prela: exporter %r failed", self.name, exc_info=error)
                 return EXPORT_FAILED
-            delay = delay_before_retry(attempt, monotonic() - began, retry_after)
+            delay = delay_before_retry(attempt, monotonic() - began, seconds_or_none(retry_after))
             if delay is None:
-                self._tell(f"was given up after {attempt} attempts")
+                self._tell("given up", f"was given up after {attempt} attempts")
                 return EXPORT_FAILED
             await anyio.sleep(delay)
 
-    async def _call(self, method: str, *args: object) -> Any:
-        """Call a method of the exporter, wherever it may run; a cancellation of its own making is an error of its."""
-        function = getattr(self._exporter, method)
-        try:
-            if self._caller is not None and _is_plain(self._exporter, method):
-                return await self._caller.call(lambda: function(*args))
-            result = function(*args)
-            return await result if isawaitable(result) else result
-        except anyio.get_cancelled_exc_class() as error:
-            if is_being_cancelled():
+    async def _call(self, name: str, *args: object) -> Any:
+        """Call a method of the exporter, wherever it may run.
+
+        Raises:
+            _NoAnswerError: It took too long.
+            Exception: What it raised. What is none, a cancellation of its own making too, becomes a RuntimeError:
+                nothing that an exporter does ends the worker.
+        """
+        method = getattr(self.exporter, name)
+        with anyio.move_on_after(self._timeout) as scope:
+            try:
+                if self._caller is not None and not iscoroutinefunction(method):
+                    result = await self._caller.call(lambda: method(*args))
+                else:
+                    result = method(*args)
+                return await result if isawaitable(result) else result
+            except Exception:
                 raise
-            raise RuntimeError(f"the exporter raised {type(error).__name__}") from error
-        except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
-            raise RuntimeError(f"the exporter raised {type(error).__name__}") from error
+            except BaseException as error:
+                if scope.cancel_called or self._is_cancelled() or is_being_cancelled():
+                    raise
+                raise RuntimeError(f"the exporter raised {type(error).__name__}") from error
+        raise _NoAnswerError
 
-    async def _close(self) -> None:
-        if not hasattr(self._exporter, "aclose"):
-            return
+    async def close(self) -> None:
+        """Close the exporter, if it can be, and nobody else goes on with it."""
         try:
-            with anyio.fail_after(self._timeout):
+            if hasattr(self.exporter, "aclose") and not self._stays_open(self):
                 await self._call("aclose")
-        except (Exception, TimeoutError) as error:
-            self._tell(f"failed to close: {type(error).__name__}: {error}")
+        except Exception as error:
+            self._tell("aclose", f"failed to close: {type(error).__name__}: {error}")
 
-    def _tell(self, what: str) -> None:
-        log.warn_once(f"exporter:{self.name}:{what}", "prela: exporter %r %s (told once)", self.name, what)
+    def _tell(self, kind: str, what: str) -> None:
+        log.warn_once(f"exporter:{self.name}:{kind}", "prela: exporter %r %s (told once)", self.name, what)
+
+
+class _NoAnswerError(Exception):
+    """An exporter took longer than it may."""
 
 
 def _is_plain(exporter: object, method: str) -> bool:
     """Whether the method is a plain function, which may block."""
-    return not iscoroutinefunction(getattr(exporter, method, None))
+    try:
+        found = getattr(exporter, method, None)
+    except Exception:
+        return False
+    return found is not None and not iscoroutinefunction(found)

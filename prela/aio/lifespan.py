@@ -39,9 +39,10 @@ class _LoopHost:
         self.finished = anyio.Event()
 
     async def run(self) -> None:
-        """Run the worker until it is stopped."""
+        """Run the worker until it is stopped; a cancelled scope around the block does not reach it."""
         try:
-            await self.workers[0].run()
+            with anyio.CancelScope(shield=True):
+                await self.workers[0].run()
         finally:
             self.finished.set()
 
@@ -55,8 +56,9 @@ class _LoopHost:
     def request_flush(self) -> "Future[bool]":
         return self.workers[0].request_flush()
 
-    def retire(self, successor: Buffer) -> None:
+    def retire(self, successor: Buffer, kept_open: list[Any]) -> None:
         self.settings.buffer.hand_over(successor)
+        self.workers[0].kept_open.extend(kept_open)
         self.workers[0].request_stop()
 
 
@@ -75,7 +77,7 @@ class OpenTracer:
         self._group = anyio.create_task_group()
         await self._group.__aenter__()
         self._group.start_soon(self._host.run, name="prela.worker")
-        process.take_over(self._host)
+        process.take_over(self._host, list(self._config.exporters.values()))
         return tracer
 
     async def __aexit__(

@@ -44,8 +44,8 @@ class Host(Protocol):
         """See `Worker.request_flush`."""
         ...
 
-    def retire(self, successor: Buffer) -> None:
-        """Export what is queued, close the exporters, and end; what still ends goes to the successor's buffer."""
+    def retire(self, successor: Buffer, kept_open: list[Any]) -> None:
+        """Export what is queued, close the exporters but those, and end; what still ends is the successor's."""
         ...
 
 
@@ -69,16 +69,20 @@ class Process:
         self.counters = Counters()
         self.host: Host | None = None
         self._hosts: list[Host] = []
+        self._past = Counts(0, 0, 0, 0, {}, {})
+        self.is_pinned = False
+        """While a test records, `init()` changes nothing."""
         self._losses_at_last_flush = 0
 
-    def take_over(self, host: Host) -> None:
-        """Put a host in force; the one before it exports what it has, and ends."""
+    def take_over(self, host: Host, kept_open: list[Any] | None = None) -> None:
+        """Put a host in force; the one before it exports what it has, and ends. `kept_open`: exporters of both."""
         with self.lock:
             before, self.host = self.host, host
+            self._forget_the_past(before)
             self._hosts.append(host)
             tracer.configure(host.settings)
             if before is not None:
-                before.retire(host.settings.buffer)
+                before.retire(host.settings.buffer, kept_open or [])
 
     def turn_off(self) -> None:
         """Record nothing from now on."""
@@ -110,31 +114,58 @@ class Process:
     def statistics(self) -> Statistics:
         """See `prela.statistics`."""
         with self.lock:
-            return self._add_up()
-
-    def _add_up(self) -> Statistics:
-        buffers = [host.settings.buffer for host in self._hosts]
-        workers = [worker for host in self._hosts for worker in host.workers]
-        dropped: dict[str, int] = {}
-        for counts in [*(buffer.dropped_counts() for buffer in buffers), *(w.dropped() for w in workers)]:
-            for reason, count in counts.items():
-                dropped[reason] = dropped.get(reason, 0) + count
-        exporters: dict[str, ExporterStatistics] = {}
-        for worker in workers:
-            for name, found in worker.exporter_statistics().items():
-                exporters[name] = _added(exporters.get(name), found)
-        unsampled, started = self.counters.unsampled.value, self.counters.ids.started
+            found = add_up(self._past, self._hosts)
+        unsampled, recorded = self.counters.unsampled.value, self.counters.ids.started
         return Statistics(
-            started=started + unsampled + dropped.get(OVERLOAD, 0),
-            open=started - sum(buffer.ended for buffer in buffers),
-            queued=sum(len(buffer.queue) for buffer in buffers),
-            in_flight=sum(worker.in_flight for worker in workers),
-            exported=sum(worker.exported for worker in workers),
+            started=recorded + unsampled + found.dropped.get(OVERLOAD, 0),
+            open=recorded - found.ended,
+            queued=found.queued,
+            in_flight=found.in_flight,
+            exported=found.exported,
             unsampled=unsampled,
-            dropped=dropped,
-            exporters=exporters,
+            dropped=found.dropped,
+            exporters=found.exporters,
             late_calls=self.counters.late_calls.value,
         )
+
+    def _forget_the_past(self, before: Host | None) -> None:
+        """Keep of hosts that are done nothing but their counts: a notebook may call `init()` a thousand times."""
+        done = [host for host in self._hosts if not host.is_running and host is not before]
+        self._past = add_up(self._past, done)
+        self._hosts = [host for host in self._hosts if host not in done]
+
+
+class Counts(NamedTuple):
+    """What became of the spans that ended under some hosts."""
+
+    ended: int
+    queued: int
+    in_flight: int
+    exported: int
+    dropped: dict[str, int]
+    exporters: dict[str, ExporterStatistics]
+
+
+def add_up(past: Counts, hosts: list[Host]) -> Counts:
+    """Return the counts of the hosts on top of those of the past."""
+    buffers = [host.settings.buffer for host in hosts]
+    workers = [worker for host in hosts for worker in host.workers]
+    dropped = dict(past.dropped)
+    for counts in [*(buffer.dropped_counts() for buffer in buffers), *(worker.dropped() for worker in workers)]:
+        for reason, count in counts.items():
+            dropped[reason] = dropped.get(reason, 0) + count
+    exporters = dict(past.exporters)
+    for worker in workers:
+        for name, found in worker.exporter_statistics().items():
+            exporters[name] = _added(exporters.get(name), found)
+    return Counts(
+        ended=past.ended + sum(buffer.ended for buffer in buffers),
+        queued=past.queued + sum(len(buffer.queue) for buffer in buffers),
+        in_flight=past.in_flight + sum(worker.in_flight for worker in workers),
+        exported=past.exported + sum(worker.exported for worker in workers),
+        dropped=dropped,
+        exporters=exporters,
+    )
 
 
 def _added(a: ExporterStatistics | None, b: ExporterStatistics) -> ExporterStatistics:

@@ -54,6 +54,8 @@ class Worker:
         self.settings = settings
         self.buffer: Buffer = settings.buffer
         self.exporters = exporters
+        self.kept_open: list[Any] = []
+        """Exporters that somebody else goes on with: they are not closed."""
         self.schedule = schedule or Schedule()
         self._deliveries: list[Delivery] = []
         self._unsettled: set[Batch] = set()
@@ -63,8 +65,10 @@ class Worker:
         self._dropped: dict[str, int] = {}
         self._flushes: list[_Flush] = []
         self._requests: deque[Future[bool]] = deque()
-        self._outage = Outage(self.buffer.dropped_counts())
+        self._outage = Outage()
         self._stopping = False
+        self._rest_wanted: Future[bool] | None = None
+        self._hurry = False
         self._abandoned: str | None = None
         self._call: Callable[[Callable[[], object]], None] | None = None
         self._wake: anyio.Event
@@ -78,6 +82,16 @@ class Worker:
         if the worker ends before."""
         answer: Future[bool] = Future()
         self._requests.append(answer)
+        self._wake_up()
+        return answer
+
+    def request_rest(self) -> "Future[bool]":
+        """Have everything exported and the exporters closed, and go on: what ends after that is exported at once.
+
+        For the end of the interpreter, after which no other loop and no other thread can be had.
+        """
+        answer: Future[bool] = Future()
+        self._rest_wanted = answer
         self._wake_up()
         return answer
 
@@ -150,6 +164,8 @@ class Worker:
                 max_spans=limits.queue_spans,
                 max_bytes=limits.queue_bytes,
                 timeout=self.schedule.export_timeout,
+                is_cancelled=lambda: self._scope.cancel_called,
+                stays_open=lambda delivery: delivery.exporter in self.kept_open,
             )
             for name, exporter in self.exporters.items()
         ]
@@ -171,29 +187,45 @@ class Worker:
             self._answer(everybody=True)
 
     async def _work(self) -> None:
-        while not self._is_done():
-            with anyio.move_on_after(_POLL):
-                await self._wake.wait()
-            self._wake = anyio.Event()
+        while True:
             self._admit_flushes()
             while self._is_due() and any(delivery.idle for delivery in self._deliveries):
                 await self._move_batch()
                 self._admit_flushes()
             self._answer()
             self._speak_of_losses()
+            if self._is_empty():
+                if self._stopping:
+                    break
+                await self._rest()
+            with anyio.move_on_after(_POLL):
+                await self._wake.wait()
+            self._wake = anyio.Event()
         self._speak_of_losses(final=True)
         for delivery in self._deliveries:
             delivery.finish()
 
-    def _is_done(self) -> bool:
-        return self._stopping and not self.buffer.queue and not self._unsettled and not self._requests
+    async def _rest(self) -> None:
+        """Close the exporters, if that was asked for."""
+        wanted, self._rest_wanted = self._rest_wanted, None
+        if wanted is None:
+            return
+        self._speak_of_losses(final=True)
+        self._hurry = True
+        async with anyio.create_task_group() as group:
+            for delivery in self._deliveries:
+                group.start_soon(delivery.close)
+        _reply(wanted, True)
+
+    def _is_empty(self) -> bool:
+        return not self.buffer.queue and not self._unsettled and not self._requests
 
     def _is_due(self) -> bool:
         """Whether a batch should leave now."""
         queued = len(self.buffer.queue)
         if not queued:
             return False
-        if self._stopping or self._flushes or queued >= self.schedule.batch_size:
+        if self._stopping or self._hurry or self._flushes or self._rest_wanted or queued >= self.schedule.batch_size:
             return True
         return time.monotonic() + _POLL >= self._next_due
 
@@ -211,7 +243,7 @@ class Worker:
             await give_way()
         position, self._batched = self._batched, self._batched + len(spans)
         if records:
-            self._dispatch(records, position, heavy)
+            self._dispatch(records, position, heavy, self._deliveries)
 
     def _record_of(self, span: "Span") -> Any:
         try:
@@ -221,17 +253,25 @@ class Worker:
             self._lose(ENCODE_FAILED, 1)
             return None
 
-    def _dispatch(self, records: list[Any], position: int, heavy_bytes: int, *, counted: bool = True) -> None:
+    def _dispatch(
+        self,
+        records: list[Any],
+        position: int,
+        heavy_bytes: int,
+        deliveries: list[Delivery],
+        *,
+        counted: bool = True,
+    ) -> None:
         batch = Batch(
             records,
             position=position,
             heavy_bytes=heavy_bytes,
-            waiting=len(self._deliveries),
+            waiting=len(deliveries),
             on_settled=self._settled,
             counted=counted,
         )
         self._unsettled.add(batch)
-        for delivery in self._deliveries:
+        for delivery in deliveries:
             delivery.put_nowait(batch)
 
     def _settled(self, batch: Batch) -> None:
@@ -264,17 +304,27 @@ class Worker:
             _reply(self._requests.popleft(), not self.buffer.queue and not self._abandoned)
 
     def _speak_of_losses(self, *, final: bool = False) -> None:
-        dropped = self._losses()
-        if self._outage.begins(dropped):
-            log.warn("prela: spans are being dropped: %s", dropped)
-        lost = self._outage.ended(dropped, final=final)
+        losses = self._losses()
+        if self._outage.begins(losses):
+            log.warn("prela: spans are being dropped: %s", losses)
+        lost = self._outage.ended(losses, final=final)
         if lost:
             log.warn("prela: %d spans were lost: %s", sum(lost.values()), lost)
-            ids = self.settings.counters.ids
-            summary = summary_record(
-                self.settings, (ids.new_trace_id(), ids.new_trace_id() >> 64 or 1), self.settings.wall_clock(), lost
-            )
-            self._dispatch([summary], self._batched, 0, counted=False)
+        common = {**self.buffer.dropped_counts(), ENCODE_FAILED: self._dropped.get(ENCODE_FAILED, 0)}
+        for delivery in self._deliveries:
+            self._tell_exporter(delivery, {**common, **delivery.dropped}, final)
+
+    def _tell_exporter(self, delivery: Delivery, lacking: dict[str, int], final: bool) -> None:
+        """Write down among an exporter's records what they lack."""
+        delivery.outage.begins(lacking)
+        lost = delivery.outage.ended(lacking, final=final)
+        if not lost:
+            return
+        ids = self.settings.counters.ids
+        record = summary_record(
+            self.settings, (ids.new_trace_id(), ids.new_trace_id() >> 64 or 1), self.settings.wall_clock(), lost
+        )
+        self._dispatch([record], self._batched, 0, [delivery], counted=False)
 
 
 def _reply(answer: "Future[bool]", value: bool) -> None:

@@ -78,13 +78,13 @@ class Buffer:
     def _settle(self) -> None:
         """Work out the limits anew, after something they depend on has changed."""
         by_bytes = (self._max_bytes - self.heavy_bytes) // SPAN_BYTES
-        self.root_limit = int(ROOTS_REFUSED_AT * min(self._max_spans, by_bytes))
+        self.root_limit = max(1, int(ROOTS_REFUSED_AT * min(self._max_spans, by_bytes)))
         watched = self._closed is not None or self._successor is not None or self.on_offer is not None or self._disowned
         self.limit = -1 if watched else self._others_limit()
 
     def _others_limit(self) -> int:
         by_bytes = (self._max_bytes - self.heavy_bytes) // SPAN_BYTES
-        return int(OTHERS_REFUSED_AT * min(self._max_spans, by_bytes))
+        return max(1, int(OTHERS_REFUSED_AT * min(self._max_spans, by_bytes)))
 
     @property
     def heavy_bytes(self) -> int:
@@ -101,7 +101,7 @@ class Buffer:
         if self._disowned:
             return
         if self._successor is not None:
-            self._successor.offer(span, extra_bytes, is_root)
+            self._last_successor().offer(span, extra_bytes, is_root)
             return
         if self._closed is not None:
             self.drop(self._closed)
@@ -117,6 +117,14 @@ class Buffer:
             self._settle()
         if self.on_offer is not None:
             self.on_offer()
+
+    def _last_successor(self) -> "Buffer":
+        """The end of the chain of successors, which is shortened on the way."""
+        last = self
+        while last._successor is not None:
+            last = last._successor
+        self._successor = last
+        return last
 
     def _has_room(self) -> bool:
         held = len(self.queue)

@@ -4,6 +4,7 @@ from functools import cache
 from typing import Any
 
 _told: set[str] = set()
+_MOST_TOLD = 1_000
 
 
 @cache
@@ -24,7 +25,7 @@ def warn(message: str, *args: object) -> None:
 
 def warn_once(key: str, message: str, *args: object) -> None:
     """Log a warning the first time that `key` is seen in this process."""
-    if key not in _told:
+    if key not in _told and len(_told) < _MOST_TOLD:
         _told.add(key)
         warn(message, *args)
 

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from random import uniform
 from typing import Final
 
+SHORTEST_DELAY: Final = 0.05
+"""Seconds that even a receiver asking for less is given."""
 FIRST_DELAY: Final = 0.5
 LONGEST_DELAY: Final = 30.0
 GIVE_UP_AFTER: Final = 60.0
@@ -26,4 +28,14 @@ def delay_before_retry(
         draw: Draws a number between two; `random.uniform`, but for tests.
     """
     delay = retry_after if retry_after is not None else draw(0.0, min(LONGEST_DELAY, FIRST_DELAY * 2 ** (attempt - 1)))
-    return None if elapsed + delay > GIVE_UP_AFTER else max(0.0, delay)
+    delay = max(SHORTEST_DELAY, delay)
+    return None if elapsed + delay > GIVE_UP_AFTER else delay
+
+
+def seconds_or_none(given: object) -> float | None:
+    """What an exporter gave for `retry_after`, as seconds; None where it is none."""
+    try:
+        seconds = float(given)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    return seconds if 0.0 <= seconds < float("inf") else None

@@ -100,6 +100,9 @@ class Span:
                 pass
         except Exception as error:
             log.failed("Span.__enter__", error)
+        except BaseException as interruption:
+            self._leave(interruption)  # `__exit__` will not be called
+            raise
         return self
 
     def __exit__(
@@ -127,6 +130,9 @@ class Span:
             self._leave(exc)
         except Exception as error:
             log.failed("Span.__exit__", error)
+        except BaseException:
+            self._leave(exc)  # a signal handler of the user's raised in the middle: finish, and let it through
+            raise
 
     def set_attribute(self, key: str, value: object) -> None:
         """Record a value under a name, as it is now; later changes of the object are not seen."""
@@ -450,7 +456,8 @@ def _end_those_above(outer: Span) -> bool:
         span = previous if isinstance(previous, Span) else None
     if span is None:
         return False
-    return all([_end_for_lack_of_stack(inner) for inner in above])
+    ended = [_end_for_lack_of_stack(inner) for inner in above]
+    return all(ended)
 
 
 def _end_for_lack_of_stack(span: Span) -> bool:

@@ -4,6 +4,7 @@ What it leaves to others: files. A line that cannot be read is the reader's to s
 """
 
 from collections.abc import Iterable, Iterator
+from sys import intern
 
 import msgspec
 
@@ -86,7 +87,14 @@ def _is_json_already(record: SpanRecord) -> bool:
 def _with_json_values(record: SpanRecord) -> SpanRecord:
     return msgspec.structs.replace(
         record,
+        trace_id=_text(record.trace_id),
+        span_id=_text(record.span_id),
+        parent_span_id=None if record.parent_span_id is None else _text(record.parent_span_id),
         name=_text(record.name),
+        span_type=_text(record.span_type),
+        kind=_text(record.kind),
+        trace_state=_text(record.trace_state),
+        status=_text(record.status),
         status_message=None if record.status_message is None else _text(record.status_message),
         service_name=_text(record.service_name),
         attributes=attributes_to_json(record.attributes),
@@ -97,10 +105,10 @@ def _with_json_values(record: SpanRecord) -> SpanRecord:
         ],
         links=[
             SpanLink(
-                trace_id=x.trace_id,
-                span_id=x.span_id,
+                trace_id=_text(x.trace_id),
+                span_id=_text(x.span_id),
                 attributes=attributes_to_json(x.attributes),
-                trace_state=x.trace_state,
+                trace_state=_text(x.trace_state),
             )
             for x in record.links
         ],
@@ -108,4 +116,4 @@ def _with_json_values(record: SpanRecord) -> SpanRecord:
 
 
 def _text(text: str) -> str:
-    return text.encode(errors="backslashreplace").decode()
+    return intern(text.encode(errors="backslashreplace").decode())  # interned: msgspec omits a default by identity

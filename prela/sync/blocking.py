@@ -1,5 +1,6 @@
 """`flush` and `shutdown` for programs that have no loop."""
 
+import threading
 from concurrent.futures import TimeoutError as NotAnsweredError
 from time import monotonic
 
@@ -21,6 +22,7 @@ def flush(timeout: float = 30.0) -> bool:
     """
     if _would_wait_for_itself("flush", process.running_hosts()):
         return False
+    timeout = min(timeout, threading.TIMEOUT_MAX)
     deadline = monotonic() + timeout
     pending = process.request_flush()
     try:
@@ -42,6 +44,7 @@ def shutdown(timeout: float = 5.0) -> bool:
         Whether everything was exported. False, with a word in the log, on the worker's own loop; the block of
         `open_tracer` ends what it began.
     """
+    timeout = min(timeout, threading.TIMEOUT_MAX)
     hosts = process.running_hosts()
     if _would_wait_for_itself("shutdown", hosts):
         return False
@@ -53,9 +56,9 @@ def shutdown(timeout: float = 5.0) -> bool:
 def stop_all(hosts: list[Host], timeout: float) -> bool:
     """Stop every host that is a thread of ours, all within so many seconds; wait for what the others have."""
     deadline = monotonic() + timeout
-    losses = process.losses()
+    before = process.request_flush().losses_before
     stopped = [_stop(host, max(0.1, deadline - monotonic())) for host in hosts]
-    return all(stopped) and process.losses() == losses
+    return all(stopped) and process.losses() == before
 
 
 def _stop(host: Host, timeout: float) -> bool:

@@ -21,23 +21,24 @@ if TYPE_CHECKING:
     from prela.aio.worker import Worker
 
 
-started_hooks: list[Callable[[], None]] = []
-"""Called in each new worker thread before anything else."""
-
-
 class Bridge:
     """A worker, and the thread it runs in."""
 
     def __init__(
-        self, settings: Settings, exporters: dict[str, Any], make_worker: "Callable[[Settings], Worker]"
+        self,
+        settings: Settings,
+        exporters: dict[str, Any],
+        make_worker: "Callable[[Settings], Worker]",
+        on_start: Callable[[], object] = lambda: None,
     ) -> None:
         self.settings = settings
         self.exporters = exporters
-        self.workers: list[Worker] = []
         self.make_worker = make_worker
-        self._starts = count()
+        self.workers: list[Worker] = []
         self.is_started = False
         """Whether a span has ended under these settings."""
+        self._on_start = on_start
+        self._starts = count()
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
         self._waiting: deque[Future[bool]] = deque()
@@ -51,27 +52,28 @@ class Bridge:
             return
         self.is_started = True
         try:
+            self._on_start()
             # Not Thread.start from here: it takes locks that the code we interrupted may hold. The helper only starts
             # the thread proper, and is gone again.
             _thread.start_new_thread(self._start_thread, ())
-        except RuntimeError as error:
-            log.debug("prela: no thread at the end of the interpreter: %s", error)
+        except Exception as error:
+            log.debug("prela: no thread can be had, as at the end of the interpreter: %s", error)
             self._ended.set()
-        self.settings.buffer.watch(None)
+        if self.settings.buffer.on_offer == self.start:
+            self.settings.buffer.watch(None)
 
     def _start_thread(self) -> None:
+        thread = threading.Thread(target=self._main, name="prela", daemon=True)
         try:
-            thread = threading.Thread(target=self._main, name="prela", daemon=True)
-            self._thread = thread
             thread.start()
         except Exception as error:
-            log.failed("starting the export thread", error)
+            log.debug("prela: no thread can be had, as at the end of the interpreter: %s", error)
             self._ended.set()
+        self._answer_if_ended()
 
     def _main(self) -> None:
+        self._thread = threading.current_thread()
         try:
-            for hook in started_hooks:
-                hook()
             # An empty context: newer interpreters let threads inherit that of whoever starts them.
             Context().run(self._run_worker)
         except BaseException as error:
@@ -79,18 +81,30 @@ class Bridge:
             self.settings.buffer.give_up(EXPORT_FAILED)
         finally:
             self._ended.set()
-            self._answer_waiting()
+            self._answer_if_ended()
 
     def _run_worker(self) -> None:
+        import asyncio
+
         import anyio
 
         from prela.aio.pacing import on_private_loop
 
         on_private_loop.set(True)
+        worker = self._new_worker()
+        self._pass_on(worker)
+
+        async def run() -> None:
+            asyncio.get_running_loop().set_debug(False)  # whether our loop's steps are slow concerns nobody
+            await worker.run()
+
+        # The loop by name, and not by the policy: that is the program's, and may refuse other threads.
+        anyio.run(run, backend="asyncio", backend_options={"loop_factory": asyncio.SelectorEventLoop})
+
+    def _new_worker(self) -> "Worker":
         worker = self.make_worker(self.settings)
         self.workers.append(worker)
-        self._pass_on(worker)
-        anyio.run(worker.run, backend="asyncio")
+        return worker
 
     def _pass_on(self, worker: "Worker") -> None:
         """Give a new worker what was asked for before there was one."""
@@ -99,9 +113,10 @@ class Bridge:
         if self._stop_wanted:
             worker.request_stop()
 
-    def _answer_waiting(self) -> None:
-        for answer in self._take_waiting():
-            answer.set_result(not self.settings.buffer.queue)
+    def _answer_if_ended(self) -> None:
+        if self._ended.is_set():
+            for answer in self._take_waiting():
+                answer.set_result(not self.settings.buffer.queue)
 
     def _take_waiting(self) -> "Iterator[Future[bool]]":
         while True:
@@ -122,16 +137,14 @@ class Bridge:
     def request_flush(self) -> "Future[bool]":
         """See `Worker.request_flush`. Where no span has ended there is nothing to wait for."""
         answer: Future[bool] = Future()
+        if not self.is_started:
+            answer.set_result(True)
+            return answer
         self._waiting.append(answer)
         # The thread may have looked a moment ago, or be about to end.
         if self.workers and not self._ended.is_set():
             self._pass_on(self.workers[-1])
-        if not self.is_started:
-            self._answer_waiting()
-        elif self._ended.is_set():
-            if self.settings.buffer.queue:
-                self.run_inline()
-            self._answer_waiting()
+        self._answer_if_ended()
         return answer
 
     def request_stop(self) -> None:
@@ -140,15 +153,17 @@ class Bridge:
         if self.workers:
             self.workers[-1].request_stop()
 
-    def retire(self, successor: Buffer) -> None:
+    def retire(self, successor: Buffer, kept_open: list[Any]) -> None:
         self.settings.buffer.hand_over(successor)
+        for worker in self.workers:
+            worker.kept_open.extend(kept_open)
         if self.is_started:
             self.request_stop()
 
     def stop(self, timeout: float, reason: str = SHUTDOWN) -> bool:
         """Stop, and wait for it. What is not exported after `timeout` seconds is counted under `reason`.
 
-        Returns whether everything was exported and the thread is gone.
+        Returns whether everything was answered for and the thread is gone.
         """
         if not self.is_started:
             self.settings.buffer.close(reason)
@@ -156,37 +171,84 @@ class Bridge:
         deadline = monotonic() + timeout
         self.request_stop()
         self._ended.wait(timeout)
-        thread = self._thread
-        if self._ended.is_set() and thread is not None:
-            thread.join(max(0.1, deadline - monotonic()))
-        if self.settings.buffer.queue and self._ended.is_set():
-            self.run_inline()
-        if self._ended.is_set():
-            self.settings.buffer.close(reason)
-            return not self.settings.buffer.queue and (thread is None or not thread.is_alive())
+        if not self._ended.is_set():
+            self._abandon(reason)
+            return False
+        if self._thread is not None:
+            self._thread.join(max(0.1, deadline - monotonic()))
+        self._export_leftovers(deadline, reason)
+        return self._thread is None or not self._thread.is_alive()
+
+    def rest(self, timeout: float, reason: str) -> bool:
+        """For the end of the interpreter: export what is left, close the exporters, and go on exporting whatever ends
+        even later as it ends. What is not exported after `timeout` seconds in all is counted under `reason`.
+
+        Returns whether all that had ended was answered for.
+        """
+        deadline = monotonic() + timeout
+        done = self._rest_by(deadline) if self.is_started else True
+        if done:
+            self.settings.buffer.watch(lambda: self._export_late(deadline, reason))
+            return True
         self._abandon(reason)
         return False
 
-    def _abandon(self, reason: str) -> None:
-        """Give up on a worker that does not end."""
-        if self.workers:
-            self.workers[-1].abandon(reason)
-        else:
-            self.settings.buffer.give_up(reason)
+    def _rest_by(self, deadline: float) -> bool:
+        while not self.workers and not self._ended.wait(0.005):
+            if monotonic() > deadline:
+                return False
+        if self._ended.is_set():
+            return self.run_inline(deadline)
+        return _answered_by(self.workers[-1].request_rest(), deadline)
 
-    def run_inline(self) -> bool:
-        """Export what is queued here and now, in the calling thread: at the end of the interpreter, when the worker's
-        thread has ended or none can be had. Returns whether the queue is empty."""
+    def _export_late(self, deadline: float, reason: str) -> None:
+        """Called after each span that ends once the exit has begun."""
+        self.start()
+        if monotonic() < deadline and not self.is_here():
+            if self._ended.is_set() or not self.workers:
+                done = self.run_inline(deadline)
+            else:
+                done = _answered_by(self.request_flush(), deadline)
+            if done:
+                return
+        self._abandon(reason)
+
+    def _export_leftovers(self, deadline: float, reason: str) -> None:
+        if self.settings.buffer.queue and not self.run_inline(deadline):
+            self._abandon(reason)
+        self.settings.buffer.close(reason)
+
+    def _abandon(self, reason: str) -> None:
+        """Give up on what has not been exported, and on what still ends."""
+        self.settings.buffer.give_up(reason)
+        for worker in self.workers:
+            worker.abandon(reason)
+
+    def run_inline(self, deadline: float) -> bool:
+        """Export what is queued here and now, in the calling thread: where no thread of ours can be had any more.
+
+        Returns whether it was done by the deadline.
+        """
+        import asyncio
+
         import anyio
 
         from prela.aio.pacing import on_private_loop
 
-        def run() -> None:
+        async def export() -> None:
             on_private_loop.set(True)
-            worker = self.make_worker(self.settings)
-            self.workers.append(worker)
+            worker = self._new_worker()
             worker.request_stop()
-            anyio.run(worker.run, backend="asyncio")
+            with anyio.move_on_after(max(0.05, deadline - monotonic())):
+                await worker.run()
+
+        def run() -> None:
+            # Not asyncio.run: that would take the program's own event loop from its thread.
+            loop = asyncio.SelectorEventLoop()
+            try:
+                loop.run_until_complete(export())
+            finally:
+                loop.close()
 
         with self._inline:
             try:
@@ -194,6 +256,15 @@ class Bridge:
             except Exception as error:
                 log.failed("exporting at exit", error)
         return not self.settings.buffer.queue
+
+
+def _answered_by(answer: "Future[bool]", deadline: float) -> bool:
+    from concurrent.futures import TimeoutError as NotAnsweredError
+
+    try:
+        return answer.result(max(0.0, deadline - monotonic()))
+    except NotAnsweredError:
+        return False
 
 
 def _chain(source: "Future[bool]", target: "Future[bool]") -> None:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from prela.aio.assembly import make_settings
-from prela.aio.process import Host, process
+from prela.aio.process import process
 from prela.aio.tracer import tracer
 from prela.config import load
 from prela.core.convert import record_of
@@ -82,23 +82,25 @@ def _line(node: Node, attributes: bool) -> str:
 def recording(*, deterministic: bool = False, **options: Any) -> Iterator[Recorder]:
     """Put a recorder in force for a block; whatever `init()` had set up comes back afterwards.
 
+    An `init()` inside the block changes nothing, so that a program under test may call it.
+
     Args:
         deterministic: Ids count from 1, and time goes on by a millisecond each time it is looked at.
         options: As for `prela.init`, such as `sampler`, `redact` and `limits`.
     """
     options.setdefault("service_name", "test")
     config = load(**options, environ={})
+    counters = Counters(CountingIds() if deterministic else None)
+    settings = make_settings(config, counters)
+    if deterministic:
+        settings.clock, settings.wall_clock = TickingClock(), TickingClock(1_700_000_000_000_000_000, 0)
     with process.lock:
-        before: tuple[Host | None, Settings | None] = (process.host, tracer._settings)
-        counters = Counters(CountingIds() if deterministic else None)
-        settings = make_settings(config, counters)
-        if deterministic:
-            settings.clock, settings.wall_clock = TickingClock(), TickingClock(1_700_000_000_000_000_000, 0)
-        process.host = None
+        before, was_pinned = tracer._settings, process.is_pinned
+        process.is_pinned = True
         tracer.configure(settings)
     try:
         yield Recorder(settings)
     finally:
         with process.lock:
-            process.host = before[0]
-            tracer.configure(before[1])
+            process.is_pinned = was_pinned
+            tracer.configure(before)

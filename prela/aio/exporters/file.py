@@ -72,10 +72,17 @@ class FileExporter:
                 lines += _line(record)
             await give_way()
         if self._pid != os.getpid():
-            self._file, self._pid = None, os.getpid()  # after a fork the parent's file is the parent's
+            self._leave_to_parent()
         if self._file is None or self._size >= self._max_file_bytes or not await _do(os.path.exists, self.path):
             await self._begin_file()  # a file that was deleted or moved under us would be written for nobody
         await self._append(bytes(lines))
+
+    def _leave_to_parent(self) -> None:
+        """After a fork: the parent's file is the parent's, and this process begins its own."""
+        file, self._file, self._pid = self._file, None, os.getpid()
+        if file is not None:
+            # The file itself, past what wraps it for a loop that is not there: anyio's AsyncFile, or aiofiles'.
+            (getattr(file, "wrapped", None) or file._file).close()
 
     async def aclose(self) -> None:
         """Close the file. A later export begins another."""
