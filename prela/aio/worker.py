@@ -185,6 +185,8 @@ class Worker:
             if self.in_flight:
                 self.abandon(SHUTDOWN)
             self._answer(everybody=True)
+            if self._rest_wanted is not None:
+                _reply(self._rest_wanted, not self._abandoned)
 
     async def _work(self) -> None:
         while True:

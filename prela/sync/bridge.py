@@ -14,7 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from prela.core import log
-from prela.core.buffer import EXPORT_FAILED, SHUTDOWN, Buffer
+from prela.core.buffer import EXIT_DEADLINE, EXPORT_FAILED, SHUTDOWN, Buffer
 from prela.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -231,22 +231,18 @@ class Bridge:
         """
         import asyncio
 
-        import anyio
-
         from prela.aio.pacing import on_private_loop
 
-        async def export() -> None:
+        def run() -> None:
             on_private_loop.set(True)
             worker = self._new_worker()
             worker.request_stop()
-            with anyio.move_on_after(max(0.05, deadline - monotonic())):
-                await worker.run()
-
-        def run() -> None:
             # Not asyncio.run: that would take the program's own event loop from its thread.
             loop = asyncio.SelectorEventLoop()
+            loop.set_debug(False)
+            loop.call_later(max(0.05, deadline - monotonic()), worker.abandon, EXIT_DEADLINE)
             try:
-                loop.run_until_complete(export())
+                loop.run_until_complete(worker.run())
             finally:
                 loop.close()
 
