@@ -1,6 +1,7 @@
 """From a configuration to the objects that carry it out."""
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from prela.aio.cancellation import explain
@@ -27,13 +28,20 @@ def make_settings(config: Config, counters: Counters) -> Settings:
 
 def import_what_the_worker_needs(config: Config) -> None:
     """Import it all now, in the caller's thread."""
+    needed = ["anyio._backends._asyncio", "prela.aio.worker"]
+    for name, modules in _MODULES.items():
+        if name in config.exporters.values():
+            needed.extend(modules)
+    for module in needed:
+        import_module(module)
 
-    import prela.aio.worker
 
-    if "file" in config.exporters.values():
-        import prela.aio.exporters.file
-    if "console" in config.exporters.values():
-        import prela.aio.exporters.console  # noqa: F401
+_MODULES = {
+    "file": ("aiofiles", "prela.aio.exporters.file"),
+    "console": ("prela.aio.exporters.console",),
+    "memory": ("prela.aio.exporters.memory",),
+    "none": ("prela.aio.exporters.none",),
+}
 
 
 def worker_maker(config: Config, exporters: dict[str, Any]) -> "Callable[[Settings], Worker]":

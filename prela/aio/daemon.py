@@ -37,13 +37,15 @@ class DaemonCaller:
             self._thread.join(timeout=1.0)
 
     async def call(self, function: Callable[[], Any]) -> Any:
-        """Run the function and return its result; here and now where there is no thread to be had.
+        """Run the function and return its result.
 
         Raises:
+            RuntimeError: There is no thread to be had, as at the end of the interpreter. It is not run here instead:
+                it may block, and nothing could end that.
             RetryableExportError: The call before this one, given up by its caller, is still stuck.
         """
         if self._thread is None:
-            return function()
+            raise RuntimeError("no thread can be had to run a plain `def` in")
         if self._running is not None and not self._running.done():
             raise RetryableExportError("an earlier export has not returned")
         job: Future[Any] = Future()

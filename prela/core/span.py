@@ -40,6 +40,10 @@ NOT_STARTED: Final = _Marker()
 NOT_ENTERED: Final = _Marker()
 """Started by `start_span`, and current nowhere."""
 
+_INTERRUPTIONS: Final = (RecursionError, KeyboardInterrupt, SystemExit)
+"""What may come between a `with` block and our `__exit__`, which then never runs: spans still entered above one that
+these leave were not left out of order, but not left at all."""
+
 _claims: dict[int, object] = {}
 """Who is ending a span right now, by the span's id(): `setdefault` is atomic, so two threads cannot both."""
 
@@ -356,7 +360,7 @@ class Span:
         token = self._token
         if not isinstance(token, Token):
             return
-        if settle_current() is self or (isinstance(error, RecursionError) and _end_those_above(self)):
+        if settle_current() is self or (isinstance(error, _INTERRUPTIONS) and _end_those_above(self)):
             try:
                 _reset(token)
                 self._token = None
@@ -463,6 +467,6 @@ def _end_those_above(outer: Span) -> bool:
 def _end_for_lack_of_stack(span: Span) -> bool:
     """End a span whose own `__exit__` had no stack left; whether there is enough of it now."""
     if span._writable is not _CLOSED:
-        span.set_status(SpanStatus.ERROR, "RecursionError: no stack was left to end this span where it was left")
+        span.set_status(SpanStatus.ERROR, "this span could not be ended where it was left: no stack, or an interrupt")
         span.end()
     return span._writable is _CLOSED
