@@ -18,6 +18,8 @@ from prela.core.buffer import EXIT_DEADLINE, EXPORT_FAILED, SHUTDOWN, Buffer
 from prela.core.settings import Settings
 
 if TYPE_CHECKING:
+    import asyncio
+
     from prela.aio.worker import Worker
 
 
@@ -84,8 +86,6 @@ class Bridge:
             self._answer_if_ended()
 
     def _run_worker(self) -> None:
-        import asyncio
-
         import anyio
 
         from prela.aio.pacing import on_private_loop
@@ -93,13 +93,7 @@ class Bridge:
         on_private_loop.set(True)
         worker = self._new_worker()
         self._pass_on(worker)
-
-        async def run() -> None:
-            asyncio.get_running_loop().set_debug(False)  # whether our loop's steps are slow concerns nobody
-            await worker.run()
-
-        # The loop by name, and not by the policy: that is the program's, and may refuse other threads.
-        anyio.run(run, backend="asyncio", backend_options={"loop_factory": asyncio.SelectorEventLoop})
+        anyio.run(worker.run, backend="asyncio", backend_options={"loop_factory": _private_loop})
 
     def _new_worker(self) -> "Worker":
         worker = self.make_worker(self.settings)
@@ -229,8 +223,6 @@ class Bridge:
 
         Returns whether it was done by the deadline.
         """
-        import asyncio
-
         from prela.aio.pacing import on_private_loop
 
         def run() -> None:
@@ -238,8 +230,7 @@ class Bridge:
             worker = self._new_worker()
             worker.request_stop()
             # Not asyncio.run: that would take the program's own event loop from its thread.
-            loop = asyncio.SelectorEventLoop()
-            loop.set_debug(False)
+            loop = _private_loop()
             loop.call_later(max(0.05, deadline - monotonic()), worker.abandon, EXIT_DEADLINE)
             try:
                 loop.run_until_complete(worker.run())
@@ -252,6 +243,15 @@ class Bridge:
             except Exception as error:
                 log.failed("exporting at exit", error)
         return not self.settings.buffer.queue
+
+
+def _private_loop() -> "asyncio.AbstractEventLoop":
+    """A loop of our own: not of the policy's, which is the program's, and may refuse other threads."""
+    import asyncio
+
+    loop = asyncio.SelectorEventLoop()
+    loop.set_debug(False)  # whether our steps are slow concerns nobody, under `-X dev` neither
+    return loop
 
 
 def _answered_by(answer: "Future[bool]", deadline: float) -> bool:
