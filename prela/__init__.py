@@ -11,43 +11,82 @@
 Spans go to a file in `./traces` unless told otherwise; `prela show` prints it as a tree.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from prela import aio, sync
-from prela.aio.tracer import Tracer
-from prela.core.context import (
-    baggage,
-    copy_context_to_thread,
-    get_baggage,
-    get_current_span,
-    propagate_attributes,
-    suppress,
-    use_span,
-)
-from prela.core.sampler import AlwaysOff, AlwaysOn, ParentBased, RateLimiting, Sampler, SamplingRequest, TraceIdRatio
-from prela.core.settings import Limits
-from prela.core.span import Span
-from prela.core.span_context import Event, Link, SpanContext
-from prela.core.statistics import ExporterStatistics, Statistics
-from prela.lifecycle import flush, get_tracer, init, shutdown, statistics, trace
-from prela.record.enums import SpanKind, SpanStatus, SpanType
-
 if TYPE_CHECKING:
+    from prela import aio, sync
     from prela.aio.exporter import Exporter, RetryableExportError
+    from prela.aio.tracer import Tracer
     from prela.config import ConfigurationError
+    from prela.core.context import (
+        baggage,
+        copy_context_to_thread,
+        get_baggage,
+        get_current_span,
+        propagate_attributes,
+        suppress,
+        use_span,
+    )
+    from prela.core.sampler import (
+        AlwaysOff,
+        AlwaysOn,
+        ParentBased,
+        RateLimiting,
+        Sampler,
+        SamplingRequest,
+        TraceIdRatio,
+    )
+    from prela.core.settings import Limits
+    from prela.core.span import Span
+    from prela.core.span_context import Event, Link, SpanContext
+    from prela.core.statistics import ExporterStatistics, Statistics
+    from prela.lifecycle import flush, get_tracer, init, shutdown, statistics, trace
+    from prela.record.enums import SpanKind, SpanStatus, SpanType
     from prela.record.model import SpanEvent, SpanLink, SpanRecord
 
 __version__ = "0.1.0"
 
-_LAZY = {
+# Where each name is found when it is first asked for: `import prela` itself imports nothing.
+_WHERE = {
+    "AlwaysOff": "prela.core.sampler",
+    "AlwaysOn": "prela.core.sampler",
     "ConfigurationError": "prela.config",
+    "Event": "prela.core.span_context",
     "Exporter": "prela.aio.exporter",
+    "ExporterStatistics": "prela.core.statistics",
+    "Limits": "prela.core.settings",
+    "Link": "prela.core.span_context",
+    "ParentBased": "prela.core.sampler",
+    "RateLimiting": "prela.core.sampler",
     "RetryableExportError": "prela.aio.exporter",
+    "Sampler": "prela.core.sampler",
+    "SamplingRequest": "prela.core.sampler",
+    "Span": "prela.core.span",
+    "SpanContext": "prela.core.span_context",
     "SpanEvent": "prela.record.model",
+    "SpanKind": "prela.record.enums",
     "SpanLink": "prela.record.model",
     "SpanRecord": "prela.record.model",
+    "SpanStatus": "prela.record.enums",
+    "SpanType": "prela.record.enums",
+    "Statistics": "prela.core.statistics",
+    "TraceIdRatio": "prela.core.sampler",
+    "Tracer": "prela.aio.tracer",
+    "baggage": "prela.core.context",
+    "copy_context_to_thread": "prela.core.context",
+    "flush": "prela.lifecycle",
+    "get_baggage": "prela.core.context",
+    "get_current_span": "prela.core.context",
+    "get_tracer": "prela.lifecycle",
+    "init": "prela.lifecycle",
+    "propagate_attributes": "prela.core.context",
+    "shutdown": "prela.lifecycle",
+    "statistics": "prela.lifecycle",
+    "suppress": "prela.core.context",
+    "trace": "prela.lifecycle",
+    "use_span": "prela.core.context",
 }
-"""Names whose modules import more than `import prela` should."""
 
 __all__ = [
     "AlwaysOff",
@@ -93,8 +132,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
+    if name in ("aio", "sync"):
+        return import_module(f"prela.{name}")
+    if name not in _WHERE:
         raise AttributeError(f"module 'prela' has no attribute {name!r}")
-    from importlib import import_module
+    value = globals()[name] = getattr(import_module(_WHERE[name]), name)
+    return value
 
-    return getattr(import_module(_LAZY[name]), name)
+
+def __dir__() -> list[str]:
+    return __all__

@@ -3,7 +3,6 @@
 A *host* lends a worker a loop: a thread of our own (`sync.bridge`) or the caller's loop (`aio.lifespan`).
 """
 
-from concurrent.futures import Future
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -14,6 +13,7 @@ from prela.core.statistics import ExporterStatistics, Statistics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from prela.aio.worker import Worker
 

@@ -24,12 +24,7 @@ getrandbits = SystemRandom().getrandbits
 class SilentSpan(Span):
     """Does nothing, and is not even made current by entering it: what is current stays so."""
 
-    __slots__ = ("_context",)
-
-    _context: SpanContext | None
-
-    def __init__(self, context: SpanContext | None = None) -> None:
-        self._context = context
+    __slots__ = ()
 
     def __enter__(self) -> Self:
         return self
@@ -68,7 +63,7 @@ class SilentSpan(Span):
 
     @property
     def context(self) -> SpanContext:
-        return self._context or SpanContext("0" * 32, "0" * 16, sampled=False)
+        return SpanContext("0" * 32, "0" * 16, sampled=False)
 
     @property
     def trace_id(self) -> str:
@@ -188,8 +183,8 @@ class LeftUnsampledRoot(UnsampledRoot):
 
 def unsampled_root(tally: Tally, trace_number: int = 0) -> UnsampledRoot:
     """Count a local root under the reason for which its trace is not recorded, and return what stands for it."""
-    tally.add()
-    root = UnsampledRoot.__new__(UnsampledRoot)
+    next(tally.counter)
+    root = UnsampledRoot()
     root.descendants = tally.counter
     root.trace_number = trace_number
     root._token = NOT_STARTED
@@ -210,7 +205,14 @@ class UnsampledChild(SilentSpan):
 class RemoteSpan(SilentSpan):
     """A span of another process, made current so that those started here become its children."""
 
-    __slots__ = ()
+    __slots__ = ("_context",)
+
+    def __init__(self, context: SpanContext) -> None:
+        self._context = context
+
+    @property
+    def context(self) -> SpanContext:
+        return self._context
 
 
 class Suppression(SilentSpan):

@@ -1,7 +1,6 @@
 """`flush` and `shutdown` for programs that have no loop."""
 
 import threading
-from concurrent.futures import TimeoutError as NotAnsweredError
 from time import monotonic
 
 from prela.aio.process import Host, process
@@ -28,7 +27,7 @@ def flush(timeout: float = 30.0) -> bool:
     try:
         for answer in pending.answers:
             answer.result(max(0.0, deadline - monotonic()))
-    except NotAnsweredError:
+    except TimeoutError:  # concurrent.futures' own is this one, from Python 3.11 on
         log.warn("prela: flush was not done within %g s", timeout)
         return False
     return pending.went_well(process.losses())
@@ -66,7 +65,7 @@ def _stop(host: Host, timeout: float) -> bool:
         return host.stop(timeout)
     try:
         return host.request_flush().result(timeout)
-    except NotAnsweredError:
+    except TimeoutError:
         return False
 
 

@@ -7,7 +7,6 @@ import _thread
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextvars import Context
 from itertools import count
 from time import monotonic
@@ -19,6 +18,7 @@ from prela.core.settings import Settings
 
 if TYPE_CHECKING:
     import asyncio
+    from concurrent.futures import Future
 
     from prela.aio.worker import Worker
 
@@ -130,6 +130,8 @@ class Bridge:
 
     def request_flush(self) -> "Future[bool]":
         """See `Worker.request_flush`. Where no span has ended there is nothing to wait for."""
+        from concurrent.futures import Future  # it imports logging: not at the top, so that `import prela` stays quick
+
         answer: Future[bool] = Future()
         if not self.is_started:
             answer.set_result(True)
@@ -255,11 +257,9 @@ def _private_loop() -> "asyncio.AbstractEventLoop":
 
 
 def _answered_by(answer: "Future[bool]", deadline: float) -> bool:
-    from concurrent.futures import TimeoutError as NotAnsweredError
-
     try:
         return answer.result(max(0.0, deadline - monotonic()))
-    except NotAnsweredError:
+    except TimeoutError:
         return False
 
 

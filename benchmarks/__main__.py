@@ -1,0 +1,95 @@
+"""`python -m benchmarks`: every target of the project beside what was measured, as ratios of this one run."""
+
+import argparse
+import platform
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+
+from benchmarks import end_to_end, hot_path, imports, memory, ticker
+
+_Row = tuple[str, str, str, bool]
+
+
+def _hot_path() -> list[_Row]:
+    found = hot_path.measure()
+    otel = found["OpenTelemetry SDK, nested"]
+    nested = found["nested"]
+    targets = {"nested": 1.5, "unsampled root": 0.8, "below an unsampled root": 0.4, "tracing off": 0.4}
+    rows = [
+        (f"a span, {name}", f"at most {target} x floor", f"{found[name]:.2f} x floor", found[name] <= target)
+        for name, target in targets.items()
+    ]
+    floor = f"floor {found['floor (ns)']:.0f} ns, OpenTelemetry SDK {otel:.1f} x floor"
+    return [
+        *rows,
+        (
+            "a span beside the OpenTelemetry SDK's",
+            "15 x cheaper",
+            f"{otel / nested:.1f} x cheaper",
+            otel / nested >= 15,
+        ),
+        ("(the measures themselves)", "", floor, True),
+    ]
+
+
+def _end_to_end() -> list[_Row]:
+    found = end_to_end.measure()
+    seen = f"{found['ratio']:.2f} ({found['prela (us)']:.1f} against {found['OpenTelemetry SDK (us)']:.1f} us of CPU)"
+    return [("end to end, beside the OpenTelemetry SDK", "at most 0.1", seen, found["ratio"] <= 0.1)]
+
+
+def _ticker() -> list[_Row]:
+    found = ticker.measure()
+    seen = f"{found['ratio']:.2f} ({found['on (ms)']:.2f} against {found['off (ms)']:.2f} ms)"
+    return [("p99 lateness of a 1 ms ticker, 20,000 spans/s", "at most 2 x off", seen, found["ratio"] <= 2)]
+
+
+def _memory(spans: int) -> Callable[[], list[_Row]]:
+    def rows() -> list[_Row]:
+        held = memory.queued_span_bytes()
+        grown = memory.resident_growth(spans)
+        seen = f"{grown['growth']:.3f} ({grown['after a tenth (MiB)']:.1f} to {grown['after all (MiB)']:.1f} MiB)"
+        return [
+            ("a queued span with 3 attributes", "at most 1024 bytes", f"{held:.0f} bytes", held <= 1024),
+            (f"resident memory over {spans:,} spans", "flat (1.05 at most)", seen, grown["growth"] <= 1.05),
+        ]
+
+    return rows
+
+
+def _imports() -> list[_Row]:
+    found = imports.measure()
+    seen = f"{found['ratio']:.2f} ({found['prela (ms)']:.0f} against {found['anyio (ms)']:.0f} ms)"
+    return [("import prela, beside import anyio", "at most 1.5", seen, found["ratio"] <= 1.5)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure every target. Example: python -m benchmarks --only hot-path,imports",
+    )
+    parser.add_argument("--only", default="hot-path,imports,memory,ticker,end-to-end", help="parts, by commas")
+    parser.add_argument("--spans", type=int, default=10_000_000, help="spans for the memory part")
+    options = parser.parse_args()
+    parts = {
+        "hot-path": _hot_path,
+        "imports": _imports,
+        "memory": _memory(options.spans),
+        "ticker": _ticker,
+        "end-to-end": _end_to_end,
+    }
+    chosen = options.only.split(",")
+    if unknown := set(chosen) - set(parts):
+        parser.error(f"unknown parts: {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
+    versions = ", ".join(f"{name} {version(name)}" for name in ("anyio", "msgspec", "opentelemetry-sdk"))
+    print(f"Python {platform.python_version()}, {platform.machine()}, {versions}\n")
+    print("| what | target | measured | |\n|---|---|---|---|")
+    for name in chosen:
+        print(f"measuring {name} ...", file=sys.stderr)
+        for what, target, seen, met in parts[name]():
+            print(f"| {what} | {target} | {seen} | {'met' if met else 'MISSED'} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
