@@ -52,11 +52,16 @@ def get_current_span() -> Span:
 @contextmanager
 def use_span(span: Span | SpanContext) -> Iterator[Span]:
     """Make a span current for the block, without ending it. A `SpanContext` makes the block continue a remote trace."""
-    used = _usable(span)
-    if used is NO_SPAN or settle_current() is SUPPRESSION:
+    used = NO_SPAN
+    try:
+        if settle_current() is not SUPPRESSION:
+            used = _usable(span)
+            used._begin()
+    except Exception as error:
+        log.failed("use_span", error)
+    if used is NO_SPAN:
         yield used
         return
-    used._begin()
     with _holding(current_span, used):
         yield used
 

@@ -7,6 +7,7 @@ import _thread
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress as ignoring
 from contextvars import Context
 from itertools import count
 from time import monotonic
@@ -80,7 +81,8 @@ class Bridge:
             Context().run(self._run_worker)
         except BaseException as error:
             log.failed("the export thread", error)
-            self.settings.buffer.give_up(EXPORT_FAILED)
+            with ignoring(Exception):
+                self.settings.buffer.give_up(EXPORT_FAILED)
         finally:
             self._ended.set()
             self._answer_if_ended()

@@ -1,0 +1,134 @@
+"""Boundary chaos: whichever internal function raises, the user's program sees what it sees without us."""
+
+import asyncio
+import importlib
+import inspect
+import pkgutil
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import prela
+from prela.core.context import copy_context_to_thread
+
+PACKAGES = ("prela.core", "prela.record", "prela.aio")
+
+BOUNDARY = {
+    # What the user calls: these guard what they call, and cannot guard themselves.
+    *("prela.core.tracer.Tracer." + name for name in ("__init__", "span", "start_span", "configure")),
+    *("prela.core.span.Span." + name for name in ("__enter__", "__exit__", "set_attribute", "set_attributes")),
+    *("prela.core.span.Span." + name for name in ("add_event", "add_link", "record_exception", "set_status", "end")),
+    # Steps of these that guard all they do.
+    *("prela.core.span." + name for name in ("Span._end_with", "Span._leave", "RedactedSpan.__exit__")),
+    *("prela.core.context.Scope." + name for name in ("__init__", "enter", "leave")),
+    "prela.aio.tracer._note_task",
+    *("prela.aio.tracer.Tracer." + name for name in ("aspan", "task_group")),
+    *("prela.aio.tracer.AsyncSpan." + name for name in ("__init__", "__aenter__", "__aexit__")),
+    *("prela.core.silent.SilentSpan." + name for name in ("__enter__", "__exit__", "set_attribute", "_begin")),
+    "prela.core.silent.SilentSpan._end_with",
+    # Run when a function is decorated or wrapped, before the program runs.
+    "prela.core.decorator.*",
+    "prela.core.context.copy_context_to_thread",
+    # Context managers and loggers that stand on the boundary.
+    *("prela.core.context." + name for name in ("_holding", "baggage", "propagate_attributes", "suppress", "use_span")),
+    "prela.core.log.*",
+    # Ends of the API that are not the tracing of a program: setting up, and reading.
+    "prela.aio.assembly.*",
+    "prela.aio.process.*",
+    "prela.aio.groups.*",
+    "prela.aio.threads.*",
+    "prela.aio.lifespan.*",
+    "prela.aio.streams.*",
+}
+
+
+class InternalError(Exception):
+    """What the internal functions are made to raise."""
+
+
+def _internal_functions() -> list[tuple[str, Any, str]]:
+    found = []
+    for package in PACKAGES:
+        root = importlib.import_module(package)
+        for info in pkgutil.walk_packages(root.__path__, f"{package}."):
+            module = importlib.import_module(info.name)
+            for owner in [module, *(c for c in vars(module).values() if inspect.isclass(c))]:
+                if getattr(owner, "__module__", module.__name__) != module.__name__:
+                    continue
+                where = module.__name__ if owner is module else f"{module.__name__}.{owner.__qualname__}"
+                for name, function in vars(owner).items():
+                    if isinstance(function, types.FunctionType) and function.__module__ == module.__name__:
+                        full = f"{where}.{name}"
+                        if full not in BOUNDARY and f"{module.__name__}.*" not in BOUNDARY:
+                            found.append((full, owner, name))
+    return found
+
+
+FUNCTIONS = _internal_functions()
+
+
+def program(tracer: prela.Tracer) -> list[Any]:
+    """A small program that uses everything, and what it saw."""
+    seen: list[Any] = []
+
+    @prela.trace("generator")
+    def steps() -> Iterator[int]:
+        yield 1
+        yield 2
+
+    def work(number: int) -> int:
+        with tracer.span("work", attributes={"number": number}):
+            return number * 2
+
+    with tracer.span("root", prela.SpanType.AGENT, {"a": [1, {"b": 2}]}, links=[prela.SpanContext("1" * 32, "2" * 16)]):
+        with prela.use_span(tracer.start_span("detached")) as detached:
+            prela.get_current_span().add_event("event", {"x": object()})
+        detached.set_status("error", "message")
+        detached.end()
+        seen.append(list(steps()))
+        seen.append([copy_context_to_thread(work)(n) for n in range(3)])
+        try:
+            with tracer.span("failing"):
+                raise ExceptionGroup("group", [ValueError("user's own"), KeyError("x")])
+        except ExceptionGroup as group:
+            seen.append([repr(e) for e in group.exceptions])
+
+    async def cancelled() -> None:
+        async with tracer.aspan("waits"):
+            await asyncio.get_running_loop().create_future()
+
+    async def main() -> None:
+        task = asyncio.create_task(cancelled())
+        await asyncio.sleep(0)
+        task.cancel("enough")
+        try:
+            await task
+        except asyncio.CancelledError as error:
+            seen.append(error.args)
+
+    asyncio.run(main())
+    return seen
+
+
+@pytest.mark.parametrize(("full", "owner", "name"), FUNCTIONS, ids=[full for full, _, _ in FUNCTIONS])
+def test_the_program_sees_the_same_when_this_raises(
+    full: str, owner: Any, name: str, tracer: prela.Tracer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = program(tracer)
+    prela.init(service_name="chaos", exporter="memory", redact=lambda value: value, sampler=prela.TraceIdRatio(1.0))
+
+    def broken(*args: object, **kwargs: object) -> Any:
+        raise InternalError(full)
+
+    monkeypatch.setattr(owner, name, broken)
+    try:
+        assert program(tracer) == expected
+    finally:
+        monkeypatch.undo()
+        prela.sync.shutdown(timeout=1.0)
+
+
+def test_the_chaos_reaches_most_of_what_is_inside() -> None:
+    assert len(FUNCTIONS) > 100
