@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from prela import get_tracer
+from prela.record import jsonl
+from prela.testing import recording
 from tests.conftest import ROOT
 
 pytest.importorskip("typer", reason="the command line is an extra")
@@ -55,11 +58,15 @@ def test_the_demo_runs_and_shows_its_trace(tmp_path: Path) -> None:
 
 
 def test_show_passes_over_lines_it_cannot_read_and_says_so(tmp_path: Path) -> None:
-    golden = (Path(__file__).parent / "golden" / "spans.jsonl").read_text()
+    with recording() as recorder, get_tracer().span("root"), get_tracer().span("child"):
+        pass
+    lines = [jsonl.encode(record) for record in recorder.records]
     file = tmp_path / "cut.jsonl"
-    file.write_text(golden + "not json\n" + golden.splitlines()[0][:40])
+    file.write_bytes(b"".join(lines) + b"not json\n" + lines[0][:40])
     done = prela("show", str(file), cwd=tmp_path)
     assert done.returncode == 0
+    assert "└─ child" in done.stdout
+    assert "2 spans: 2 success" in done.stdout
     assert "2 lines could not be read" in done.stdout
 
 

@@ -59,7 +59,7 @@ def test_the_fixture_comes_with_the_package(pytester: pytest.Pytester) -> None:
             assert prela_spans.names == []
         """
     )
-    result = pytester.runpytest_subprocess("-p", "prela.testing.plugin")
+    result = pytester.runpytest_subprocess()
     result.assert_outcomes(passed=2)
 
 
