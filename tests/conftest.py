@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import prela
+from prela.core.silent import NO_SPAN
 
 ROOT = Path(__file__).parent.parent
 
@@ -42,9 +43,10 @@ def tracer() -> prela.Tracer:
 
 
 @pytest.fixture(autouse=True)
-def _tracing_is_off_afterwards() -> Iterator[None]:
+def _nothing_is_left_behind() -> Iterator[None]:
     yield
     prela.sync.shutdown()
+    assert prela.get_current_span() is NO_SPAN
 
 
 class Program:

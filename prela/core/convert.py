@@ -26,7 +26,8 @@ def record_of(span: Span) -> SpanRecord:
     if isinstance(parent, Span):
         parent = span._parent = span_id(parent._index)
     parent_id = parent or trace.parent_id
-    span._token = None  # it holds what was current before
+    if not span.is_left:  # such a one must still be passed over where it is current
+        span._token = None
     details = span._details
     # One C call copies the items: a thread that lost the race with `end` may still be writing.
     attributes = _checked(dict(span._attributes))
