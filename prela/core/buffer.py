@@ -108,15 +108,18 @@ class Buffer:
         elif len(self.queue) < self._others_limit() or (is_root and self._has_room()):
             # Not a lock: CPython switches threads between bytecodes only at calls and jumps, and there is none in a
             # `+=` of two ints. Where that does not hold, the sum drifts until the queue is next empty (see `take`).
-            self._heavy_in += extra_bytes
+            if extra_bytes:
+                self._heavy_in += extra_bytes
+                self._settle()
             self.queue.append(span)
         else:
             span._trace.incomplete = True
             self.drop(QUEUE_FULL)
-        if extra_bytes:
-            self._settle()
         if self.on_offer is not None:
-            self.on_offer()
+            try:
+                self.on_offer()
+            except RecursionError:
+                pass  # the span is taken; to say that it is not would have it ended twice
 
     def _last_successor(self) -> "Buffer":
         """The end of the chain of successors, which is shortened on the way."""

@@ -128,7 +128,9 @@ class Span:
             else:
                 buffer.offer(self, 0, self._parent is None)
         except RecursionError:
-            self.__class__ = LeftSpan  # no stack is left for more; `settle_current` ends it once there is
+            # No stack is left for more, so nothing was queued; `settle_current` ends it once there is.
+            self._writable = self._attributes
+            self.__class__ = LeftSpan
         except (ValueError, RuntimeError):
             # `reset` in another context than `enter`: a copy of it, in which this span is current too.
             self._leave(exc)
