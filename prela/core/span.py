@@ -349,9 +349,10 @@ class Span:
             if not self._is_started:
                 return
             details = self._details = self._details or Details()
-            self._restore(error)
+            # In this order: a span that could not be ended for lack of stack must still be found by who comes next.
             if self._writable is not _CLOSED:
                 self._finish(details, error)
+            self._restore(error)
         except RecursionError:
             self.__class__ = LeftSpan
         except Exception as failure:
@@ -398,17 +399,23 @@ class Span:
         self._end = end
         self._writable = _CLOSED
         try:
-            if settings.redact is not None:
-                self._attributes = details.redact_all(settings.redact, self._attributes)
-            details.settle_size(self._attributes)
-        except Exception as failure:
-            log.failed("redacting a span", failure)
-            self._attributes, details.events, details.status_message = {}, [], None
-        try:
+            self._settle_values(details)
             trace.buffer.offer(self, self._extra_bytes(), self._parent is None)
         except RecursionError:
             self._writable = self._attributes  # not ended after all; whoever has the stack to do it will
             raise
+
+    def _settle_values(self, details: Details) -> None:
+        redact = self._trace.settings.redact
+        try:
+            if redact is not None:
+                self._attributes = details.redact_all(redact, self._attributes)
+            details.settle_size(self._attributes)
+        except RecursionError:
+            raise
+        except Exception as failure:
+            log.failed("redacting a span", failure)
+            self._attributes, details.events, details.status_message = {}, [], None
 
     def _extra_bytes(self) -> int:
         """Bytes beyond what every span is charged."""
