@@ -22,7 +22,10 @@ BOUNDARY = {
     *("prela.core.span.Span." + name for name in ("__enter__", "__exit__", "set_attribute", "set_attributes")),
     *("prela.core.span.Span." + name for name in ("add_event", "add_link", "record_exception", "set_status", "end")),
     # Steps of these that guard all they do.
-    *("prela.core.span." + name for name in ("Span._end_with", "Span._leave", "RedactedSpan.__exit__")),
+    *(
+        "prela.core.span." + name
+        for name in ("Span._end_with", "Span._leave", "CarefulSpan.__exit__", "CarefulSpan.set_attribute")
+    ),
     *("prela.core.context.Scope." + name for name in ("__init__", "enter", "leave")),
     "prela.aio.tracer._note_task",
     *("prela.aio.tracer.Tracer." + name for name in ("aspan", "task_group")),

@@ -242,6 +242,16 @@ def test_entering_a_started_span_keeps_its_id(tracer: prela.Tracer, prela_spans:
     assert prela_spans["child"].parent_span_id == before
 
 
+def test_a_span_ended_in_its_block_and_exported_is_not_current_after_it(
+    tracer: prela.Tracer, prela_spans: Recorder
+) -> None:
+    with tracer.span("root") as root:
+        with tracer.span("early") as span:
+            span.end()
+            assert prela_spans.names == ["early"]
+        assert prela.get_current_span() is root
+
+
 def test_leaving_a_span_that_was_never_entered_does_nothing(tracer: prela.Tracer, prela_spans: Recorder) -> None:
     tracer.span("never").__exit__(None, None, None)
     tracer.span("never").end()

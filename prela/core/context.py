@@ -52,7 +52,7 @@ def get_current_span() -> Span:
 @contextmanager
 def use_span(span: Span | SpanContext) -> Iterator[Span]:
     """Make a span current for the block, without ending it. A `SpanContext` makes the block continue a remote trace."""
-    used = NO_SPAN
+    used: Span = NO_SPAN
     try:
         if settle_current() is not SUPPRESSION:
             used = _usable(span)

@@ -26,8 +26,6 @@ def record_of(span: Span) -> SpanRecord:
     if isinstance(parent, Span):
         parent = span._parent = span_id(parent._index)
     parent_id = parent or trace.parent_id
-    if not span.is_left:  # such a one must still be passed over where it is current
-        span._token = None
     details = span._details
     # One C call copies the items: a thread that lost the race with `end` may still be writing.
     attributes = _checked(dict(span._attributes))

@@ -8,13 +8,11 @@ from typing import Any, Final
 
 from prela.core import log
 from prela.core.outcome import Outcome, exception_attributes
-from prela.core.settings import Limits, Redact
+from prela.core.settings import QUICK_ATTRIBUTES, Limits, Redact
 from prela.core.span_context import Link, SpanContext
 from prela.record.enums import SpanKind, SpanStatus
 from prela.record.values import Snapshot
 
-FEW: Final = 8
-"""Attributes that `SPAN_BYTES` covers."""
 _ENTRY_BYTES: Final = 128
 """What an attribute beyond these, an event or a link is charged besides its values."""
 _REDACTION_FAILED: Final = "[redaction failed]"
@@ -61,7 +59,7 @@ class Details:
         copy = Snapshot(limits.string_length, limits.nodes)
         attributes[key] = copy.take(value)
         self.cuts += copy.cuts
-        self.size += copy.size + (_ENTRY_BYTES if len(attributes) > FEW else 0)
+        self.size += copy.size + (_ENTRY_BYTES if len(attributes) > QUICK_ATTRIBUTES else 0)
 
     def add_event(self, limits: Limits, name: str, at: int, attributes: Mapping[str, object] | None) -> None:
         """Add an event that happened at a time of the local trace's clock."""

@@ -13,6 +13,11 @@ from prela.core.tally import Tally
 if TYPE_CHECKING:
     from typing import Self
 
+QUICK_ATTRIBUTES = 8
+"""Attributes that a span takes without counting, and that `SPAN_BYTES` covers."""
+QUICK_STRING = 128
+"""Characters of a string that is taken without being weighed."""
+
 Redact = Callable[[str, Any], Any]
 
 
@@ -51,6 +56,7 @@ class Settings:
         "clock",
         "counters",
         "explain",
+        "is_careful",
         "limits",
         "redact",
         "resource",
@@ -78,6 +84,10 @@ class Settings:
         self.service_name = service_name
         self.resource = dict(resource or {})
         self.limits = limits or Limits()
+        self.is_careful = (
+            redact is not None or self.limits.attributes < QUICK_ATTRIBUTES or self.limits.string_length < QUICK_STRING
+        )
+        """Whether spans must take the long way throughout."""
         self.buffer = buffer or Buffer(self.limits.queue_spans, self.limits.queue_bytes)
         self.counters = counters or Counters()
         self.unsampled = self.counters.unsampled

@@ -13,10 +13,10 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self
 
 from prela.core import log
-from prela.core.details import FEW, Details
+from prela.core.details import Details
 from prela.core.local_trace import LocalTrace
 from prela.core.outcome import STREAM_OUTCOME, exception_attributes, judge
-from prela.core.settings import Limits
+from prela.core.settings import QUICK_ATTRIBUTES, QUICK_STRING, Limits
 from prela.core.span_context import Event, Link, SpanContext, checked_context
 from prela.record.enums import SpanKind, SpanStatus, SpanType
 
@@ -26,9 +26,7 @@ _get = current_span.get
 _set = current_span.set
 _reset = current_span.reset
 
-_SHORT: Final = 128
-"""Characters of a string that is not weighed one by one."""
-_CLOSED: Final[dict[str, Any]] = {str(i): None for i in range(FEW)}
+_CLOSED: Final[dict[str, Any]] = {str(i): None for i in range(QUICK_ATTRIBUTES)}
 """What an ended span has for `_writable`: full, so that the fast way of `set_attribute` is closed to it."""
 
 
@@ -46,6 +44,9 @@ these leave were not left out of order, but not left at all."""
 
 _claims: dict[int, object] = {}
 """Who is ending a span right now, by the span's id(): `setdefault` is atomic, so two threads cannot both."""
+
+_making: dict[int, Details] = {}
+"""The details that a span is being given right now, likewise."""
 
 
 class Span:
@@ -145,8 +146,8 @@ class Span:
         try:
             kind = type(value)
             if (
-                len(value) <= _SHORT if kind is str else kind is int or kind is float or kind is bool  # type: ignore[arg-type]
-            ) and len(attributes := self._writable) < FEW:
+                len(value) <= QUICK_STRING if kind is str else kind is int or kind is float or kind is bool  # type: ignore[arg-type]
+            ) and len(attributes := self._writable) < QUICK_ATTRIBUTES:
                 attributes[key] = value
             else:
                 self._set_weighed(key, value)
@@ -321,7 +322,7 @@ class Span:
         second time would give one span two lives."""
         if self._token is NOT_ENTERED and self._writable is not _CLOSED:
             self._token = _set(self)
-            self._details = self._details or Details()
+            self._ensure_details()
         return self
 
     def _open_details(self, caller: str) -> Details | None:
@@ -330,8 +331,15 @@ class Span:
             self._trace.settings.counters.late_calls.add()
             log.warn_once("late", "prela: %s() on the ended span %r was ignored (told once)", caller, self.name)
             return None
+        return self._ensure_details()
+
+    def _ensure_details(self) -> Details:
+        """The details, made if need be; by one of several threads at once."""
         if self._details is None:
-            self._details = Details()
+            made = _making.setdefault(id(self), Details())
+            if self._details is None:
+                self._details = made
+            _making.pop(id(self), None)  # after the assignment: who comes later finds that
         return self._details
 
     def _set_weighed(self, key: str, value: object) -> None:
@@ -348,7 +356,7 @@ class Span:
         try:
             if not self._is_started:
                 return
-            details = self._details = self._details or Details()
+            details = self._ensure_details()
             # In this order: a span that could not be ended for lack of stack must still be found by who comes next.
             if self._writable is not _CLOSED:
                 self._finish(details, error)
@@ -422,8 +430,9 @@ class Span:
         return 0 if self._details is None else max(0, self._details.size)
 
 
-class RedactedSpan(Span):
-    """A span whose values go through `redact` at its end; a type of its own, so that no other pays for the question."""
+class CarefulSpan(Span):
+    """A span that takes the long way throughout: its values go through `redact`, or its limits are lower than the quick
+    way knows. A type of its own, so that no other pays for the question."""
 
     __slots__ = ()
 
@@ -431,6 +440,13 @@ class RedactedSpan(Span):
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._leave(exc)
+
+    def set_attribute(self, key: str, value: object) -> None:
+        """Record a value under a name, as it is now; later changes of the object are not seen."""
+        try:
+            self._set_weighed(key, value)
+        except Exception as error:
+            log.failed("set_attribute", error)
 
 
 class LeftSpan(Span):

@@ -9,7 +9,6 @@ from typing import Final
 from prela.core import log
 from prela.core.buffer import OVERLOAD
 from prela.core.context import get_propagated_attributes, usage
-from prela.core.details import Details
 from prela.core.local_trace import LocalTrace
 from prela.core.sampler import SamplingRequest
 from prela.core.settings import Settings
@@ -23,7 +22,7 @@ from prela.core.silent import (
     UnsampledRoot,
     unsampled_root,
 )
-from prela.core.span import NOT_STARTED, RedactedSpan, Span, current_span, settle_current
+from prela.core.span import NOT_STARTED, CarefulSpan, Span, current_span, settle_current
 from prela.core.span_context import Link, SpanContext, checked_context
 from prela.record.enums import SpanKind, SpanType
 
@@ -161,7 +160,7 @@ class Tracer:
             if not isinstance(started, LocalTrace):
                 return started
             trace, local_parent = started, None
-        span = RedactedSpan() if settings.redact is not None else Span()
+        span = CarefulSpan() if settings.is_careful else Span()
         span.name = name
         span.span_type = span_type
         span._trace = trace
@@ -199,12 +198,11 @@ class Tracer:
         self, span: Span, attributes: Mapping[str, object] | None, kind: SpanKind | str, links: Links | None
     ) -> None:
         if usage.propagating:
-            span.set_attributes({**get_propagated_attributes(), **(attributes or {})})
-        elif attributes:
+            span.set_attributes(get_propagated_attributes())
+        if attributes:
             span.set_attributes(attributes)
         if kind is not _INTERNAL:
-            span._details = span._details or Details()
-            span._details.kind = kind
+            span._ensure_details().kind = kind
         try:
             for link in links or ():
                 span.add_link(link)

@@ -3,8 +3,9 @@
 What it leaves to others: files. A line that cannot be read is the reader's to skip and count; it costs only itself.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from sys import intern
+from typing import Any
 
 import msgspec
 
@@ -38,6 +39,7 @@ def decode(line: bytes | str) -> SpanRecord:
         record,
         attributes=attributes_from_json(record.attributes),
         resource=attributes_from_json(record.resource),
+        scope=attributes_from_json(record.scope),
         events=[msgspec.structs.replace(e, attributes=attributes_from_json(e.attributes)) for e in record.events],
         links=[msgspec.structs.replace(x, attributes=attributes_from_json(x.attributes)) for x in record.links],
     )
@@ -74,7 +76,11 @@ def _is_json_already(record: SpanRecord) -> bool:
     """True for the common span: short, flat values that JSON has words for."""
     if record.events or record.links:
         return False
-    for value in record.attributes.values():
+    return _all_plain(record.attributes) and _all_plain(record.resource) and not record.scope
+
+
+def _all_plain(values: Mapping[str, Any]) -> bool:
+    for value in values.values():
         if type(value) not in _UNTAGGED_TYPES:
             if type(value) is float and value - value == 0.0:  # finite: neither nan nor an infinity
                 continue
@@ -99,6 +105,7 @@ def _with_json_values(record: SpanRecord) -> SpanRecord:
         service_name=_text(record.service_name),
         attributes=attributes_to_json(record.attributes),
         resource=attributes_to_json(record.resource),
+        scope=attributes_to_json(record.scope),
         events=[
             SpanEvent(name=_text(e.name), time_unix_nano=e.time_unix_nano, attributes=attributes_to_json(e.attributes))
             for e in record.events

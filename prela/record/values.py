@@ -127,9 +127,11 @@ class Snapshot:
 
     def _key(self, key: object) -> str:
         self.size += _NODE_BYTES
-        return self._text(
-            key if type(key) is str else str(key) if isinstance(key, str | int | float) else _safe_repr(key)
-        )
+        if type(key) is str:
+            return self._text(key)
+        if type(key) is int:
+            return str(self._integer(key))
+        return self._text(str(key) if isinstance(key, str | float) else _safe_repr(key))
 
     def _foreign(self, value: Any) -> Any:
         """A value of a type that is not ours: by what it says of itself, else by its repr."""
