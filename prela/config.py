@@ -218,7 +218,7 @@ def _flag(name: str, value: Any) -> bool | None:
 def _exporters(source: str, given: Any) -> dict[str, Any]:
     """Exporters by name, from a name, a comma-separated list of names, an object, or a list of these."""
     items = [part.strip() for part in given.split(",") if part.strip()] if isinstance(given, str) else given
-    if not isinstance(items, Iterable) or hasattr(items, "export"):
+    if not isinstance(items, Iterable) or isinstance(items, bytes) or hasattr(items, "export"):
         items = [items]
     found: dict[str, Any] = {}
     for item in items:

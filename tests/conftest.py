@@ -76,16 +76,16 @@ RunProgram = Callable[..., Program]
 
 @pytest.fixture
 def run_program(tmp_path: Path) -> RunProgram:
-    """Run a program of the test's in a fresh process, under -X dev, with the file exporter."""
+    """Run a program in a fresh process, under -X dev unless told otherwise, with the file exporter."""
 
-    def run(source: str | Path, *, timeout: float = 60, **env: str) -> Program:
+    def run(source: str | Path, *, timeout: float = 60, dev: bool = True, **env: str) -> Program:
         trace_dir = tmp_path / "traces"
         path = source if isinstance(source, Path) else tmp_path / "program.py"
         if isinstance(source, str):
             path.write_text(source)
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("PRELA_", "OTEL_"))}
         done = subprocess.run(
-            [sys.executable, "-X", "dev", str(path)],
+            [sys.executable, *(["-X", "dev"] if dev else []), str(path)],
             capture_output=True,
             text=True,
             timeout=timeout,

@@ -8,7 +8,7 @@ import sys
 from typing import Any, Final
 
 from prela.aio.pacing import on_private_loop
-from prela.core.outcome import Cancellation, explain_builtin
+from prela.core.outcome import Cancellation, explain_builtin, leaves
 
 _TRIO_CAUSES: Final = {
     "deadline": "deadline",
@@ -82,15 +82,17 @@ def task_name(described: str) -> str:
     return (match["name"] or match["trio"]) if match else described
 
 
-def is_being_cancelled() -> bool:
-    """Whether a cancellation that was just caught was meant for this task.
+def is_being_cancelled(error: BaseException) -> bool:
+    """Whether what was just caught is a cancellation that was meant for this task.
 
-    On asyncio anybody can raise a CancelledError; one that was asked for is counted by the task. On trio nobody can.
+    On asyncio anybody can raise a CancelledError; one that was asked for is counted by the task. On trio only trio can.
     """
     import sniffio
 
     if sniffio.current_async_library() != "asyncio":
-        return True
+        cancelled = _class("trio", "Cancelled")
+        found = [leaf for leaf, _ in leaves(error)] if isinstance(error, BaseExceptionGroup) else [error]
+        return any(isinstance(leaf, cancelled) for leaf in found)
     import asyncio
 
     task = asyncio.current_task()

@@ -17,6 +17,7 @@ from prela.aio.exporter import RetryableExportError
 from prela.core import log
 from prela.core.buffer import EXPORT_FAILED, QUEUE_FULL, SPAN_BYTES
 from prela.core.outage import Outage
+from prela.core.outcome import message_of
 from prela.core.retry import delay_before_retry, seconds_or_none
 
 if TYPE_CHECKING:
@@ -87,6 +88,9 @@ class Delivery:
         self._news = anyio.Event()
         self._finishing = False
         self._caller: DaemonCaller | None = None
+        if any(_is_plain(exporter, method) for method in ("export", "aclose")):
+            self._caller = DaemonCaller(f"prela-exporter-{name}")
+            self._caller.start()
 
     @property
     def idle(self) -> bool:
@@ -117,9 +121,6 @@ class Delivery:
 
     async def run(self) -> None:
         """Export until `finish`, then close the exporter."""
-        if any(_is_plain(self.exporter, method) for method in ("export", "aclose")):
-            self._caller = DaemonCaller(f"prela-exporter-{self.name}")
-            self._caller.start()
         try:
             while self._backlog or not self._finishing:
                 if not self._backlog:
@@ -160,7 +161,7 @@ class Delivery:
                 retry_after = error.retry_after
                 log.debug("prela: exporter %r asks to be tried again: %s", self.name, error)
             except Exception as error:
-                self._tell(type(error).__name__, f"failed: {type(error).__name__}: {error}")
+                self._tell(type(error).__name__, f"failed: {type(error).__name__}: {message_of(error)}")
                 log.debug("prela: exporter %r failed", self.name, exc_info=error)
                 return EXPORT_FAILED
             delay = delay_before_retry(attempt, monotonic() - began, seconds_or_none(retry_after))
@@ -188,7 +189,7 @@ class Delivery:
             except Exception:
                 raise
             except BaseException as error:
-                if scope.cancel_called or self._is_cancelled() or is_being_cancelled():
+                if scope.cancel_called or self._is_cancelled() or is_being_cancelled(error):
                     raise
                 raise RuntimeError(f"the exporter raised {type(error).__name__}") from error
         raise _NoAnswerError
@@ -199,7 +200,7 @@ class Delivery:
             if hasattr(self.exporter, "aclose") and not self._stays_open(self):
                 await self._call("aclose")
         except Exception as error:
-            self._tell("aclose", f"failed to close: {type(error).__name__}: {error}")
+            self._tell("aclose", f"failed to close: {type(error).__name__}: {message_of(error)}")
 
     def _tell(self, kind: str, what: str) -> None:
         log.warn_once(f"exporter:{self.name}:{kind}", "prela: exporter %r %s (told once)", self.name, what)

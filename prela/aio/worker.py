@@ -7,7 +7,7 @@ speak of losses `core.outage`'s. It runs in whatever loop `run` is awaited in.
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import anyio
@@ -69,6 +69,9 @@ class Worker:
         self._stopping = False
         self._rest_wanted: Future[bool] | None = None
         self._hurry = False
+        self._is_over = False
+        self.on_ready: Callable[[], object] = lambda: None
+        """Called once it is running, with every thread it needs."""
         self._abandoned: str | None = None
         self._call: Callable[[Callable[[], object]], None] | None = None
         self._wake: anyio.Event
@@ -83,6 +86,8 @@ class Worker:
         answer: Future[bool] = Future()
         self._requests.append(answer)
         self._wake_up()
+        if self._is_over:
+            self._answer(everybody=True)
         return answer
 
     def request_rest(self) -> "Future[bool]":
@@ -172,6 +177,7 @@ class Worker:
         self._wake = anyio.Event()
         self._scope = anyio.CancelScope()
         self._call = caller_into_this_loop()
+        self.on_ready()
         try:
             with suppress(), self._scope:
                 async with anyio.create_task_group() as group:
@@ -184,6 +190,7 @@ class Worker:
         finally:
             if self.in_flight:
                 self.abandon(SHUTDOWN)
+            self._is_over = True  # before the answers: who asks later answers itself
             self._answer(everybody=True)
             if self._rest_wanted is not None:
                 _reply(self._rest_wanted, not self._abandoned)
@@ -302,8 +309,12 @@ class Worker:
             else:
                 waiting.append(flush)
         self._flushes = waiting
-        while everybody and self._requests:
-            _reply(self._requests.popleft(), not self.buffer.queue and not self._abandoned)
+        while everybody:
+            try:
+                request = self._requests.popleft()
+            except IndexError:
+                return  # there is none, or another thread was quicker
+            _reply(request, not self.buffer.queue and not self._abandoned)
 
     def _speak_of_losses(self, *, final: bool = False) -> None:
         losses = self._losses()
@@ -330,5 +341,7 @@ class Worker:
 
 
 def _reply(answer: "Future[bool]", value: bool) -> None:
-    if not answer.done():
+    try:
         answer.set_result(value)
+    except InvalidStateError:
+        pass  # answered already

@@ -37,9 +37,16 @@ def failed(where: str, error: BaseException) -> None:
         "prela: %s failed and was skipped (told once): %s: %s",
         where,
         type(error).__name__,
-        error,
+        _text(error),
     )
     debug("prela: %s failed", where, exc_info=error)
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "(it cannot be printed)"
 
 
 def debug(message: str, *args: object, exc_info: BaseException | None = None) -> None:

@@ -4,6 +4,7 @@ The thread starts with the first span that ends, and is a daemon: it never keeps
 """
 
 import _thread
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -46,6 +47,8 @@ class Bridge:
         self._ended = threading.Event()
         self._waiting: deque[Future[bool]] = deque()
         self._stop_wanted = False
+        self._kept_open: list[Any] = []
+        self._ready = threading.Event()
         self._inline = threading.RLock()
         settings.buffer.watch(self.start)
 
@@ -62,6 +65,7 @@ class Bridge:
         except Exception as error:
             log.debug("prela: no thread can be had, as at the end of the interpreter: %s", error)
             self._ended.set()
+            self._ready.set()
         if self.settings.buffer.on_offer == self.start:
             self.settings.buffer.watch(None)
 
@@ -72,6 +76,7 @@ class Bridge:
         except Exception as error:
             log.debug("prela: no thread can be had, as at the end of the interpreter: %s", error)
             self._ended.set()
+            self._ready.set()
         self._answer_if_ended()
 
     def _main(self) -> None:
@@ -85,6 +90,7 @@ class Bridge:
                 self.settings.buffer.give_up(EXPORT_FAILED)
         finally:
             self._ended.set()
+            self._ready.set()
             self._answer_if_ended()
 
     def _run_worker(self) -> None:
@@ -99,6 +105,8 @@ class Bridge:
 
     def _new_worker(self) -> "Worker":
         worker = self.make_worker(self.settings)
+        worker.kept_open.extend(self._kept_open)
+        worker.on_ready = self._ready.set
         self.workers.append(worker)
         return worker
 
@@ -153,6 +161,7 @@ class Bridge:
 
     def retire(self, successor: Buffer, kept_open: list[Any]) -> None:
         self.settings.buffer.hand_over(successor)
+        self._kept_open.extend(kept_open)
         for worker in self.workers:
             worker.kept_open.extend(kept_open)
         if self.is_started:
@@ -199,8 +208,16 @@ class Bridge:
             return self.run_inline(deadline)
         return _answered_by(self.workers[-1].request_rest(), deadline)
 
+    def wait_until_ready(self, timeout: float) -> None:
+        """Wait until a thread that is being started has all it needs: soon the interpreter will start none any more."""
+        if self.is_started:
+            self._ready.wait(timeout)
+
     def _export_late(self, deadline: float, reason: str) -> None:
         """Called after each span that ends once the exit has begun."""
+        if sys.is_finalizing():
+            self.settings.buffer.give_up(reason)  # our thread is frozen, and modules are going: nothing can be done
+            return
         self.start()
         if monotonic() < deadline and not self.is_here():
             if self._ended.is_set() or not self.workers:
@@ -267,7 +284,7 @@ def _answered_by(answer: "Future[bool]", deadline: float) -> bool:
 
 def _chain(source: "Future[bool]", target: "Future[bool]") -> None:
     def answer(done: "Future[bool]") -> None:
-        if not target.done():
+        with ignoring(Exception):  # answered already
             target.set_result(done.result())
 
     source.add_done_callback(answer)

@@ -7,6 +7,7 @@ module, so it runs after every hook that the program registers later. After a fo
 import atexit
 import os
 import sys
+import threading
 from time import monotonic
 
 from prela.aio.process import process
@@ -74,6 +75,18 @@ def _after_fork_in_child() -> None:
         log.failed("the fork hook", error)
 
 
+def _let_threads_start() -> None:
+    """Called as the main thread ends, when threads can still be started; at `atexit`, from 3.12 on, they cannot."""
+    try:
+        for host in process.running_hosts():
+            if isinstance(host, Bridge):
+                host.wait_until_ready(1.0)
+    except Exception as error:
+        log.failed("the end of the main thread", error)
+
+
 atexit.register(drain_at_exit)
+if hasattr(threading, "_register_atexit"):  # what concurrent.futures uses; without it a short program may be too short
+    threading._register_atexit(_let_threads_start)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)

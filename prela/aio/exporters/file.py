@@ -89,7 +89,7 @@ class FileExporter:
         file, self._file = self._file, None
         if file is not None:
             try:
-                await file.close()
+                await (file.aclose if hasattr(file, "aclose") else file.close)()  # anyio's; aiofiles'
             except OSError as error:
                 log.failed("closing a trace file", error)
 

@@ -1,0 +1,582 @@
+"""The end of a program: what has ended by then is exported or counted, the exit code stays, and nothing is printed."""
+
+import textwrap
+import time
+from typing import Any
+
+import pytest
+
+from tests.conftest import Program, RunProgram
+
+PRELUDE = """
+import asyncio, atexit, os, signal, sys, threading, time
+
+def spans(count, name="span"):
+    for number in range(count):
+        with tracer.span(f"{name} {number}"):
+            pass
+
+def wait_for_exports(count, within=10.0):
+    deadline = time.monotonic() + within
+    while prela.statistics().exported < count:
+        assert time.monotonic() < deadline, prela.statistics()
+        time.sleep(0.005)
+
+"""
+
+START = """
+import prela
+tracer = prela.init("test")
+"""
+
+EXPORTERS = """
+entered = threading.Event()
+
+class HangingAsync:
+    async def export(self, spans):
+        entered.set()
+        await asyncio.sleep(1000)
+
+class HangingLoop:
+    async def export(self, spans):
+        entered.set()
+        time.sleep(1000)
+
+class HangingPlain:
+    def export(self, spans):
+        entered.set()
+        time.sleep(1000)
+"""
+
+
+def program(*parts: str) -> str:
+    return "\n".join(textwrap.dedent(part) for part in (PRELUDE, *parts))
+
+
+def named(name: str, count: int) -> list[str]:
+    return [f"{name} {number}" for number in range(count)]
+
+
+def assert_quiet(done: Program, returncode: int = 0) -> None:
+    assert (done.returncode, done.stderr) == (returncode, "")
+
+
+def test_a_program_that_never_flushes_loses_nothing(run_program: RunProgram) -> None:
+    done = run_program(program(START, "spans(10)"))
+    assert_quiet(done)
+    assert done.names == named("span", 10)
+
+
+def test_thirty_thousand_spans_queued_at_the_end_are_all_in_the_file(run_program: RunProgram) -> None:
+    done = run_program(program(START, "spans(30_000)"))
+    assert_quiet(done)
+    assert done.names == named("span", 30_000)
+
+
+def test_sys_exit_keeps_its_code(run_program: RunProgram) -> None:
+    done = run_program(program(START, "spans(10)", "sys.exit(3)"))
+    assert_quiet(done, 3)
+    assert done.names == named("span", 10)
+
+
+def test_a_program_that_dies_of_an_exception_prints_its_own_traceback_and_keeps_its_spans(
+    run_program: RunProgram,
+) -> None:
+    done = run_program(
+        program(
+            START,
+            """
+            with tracer.span("fails"):
+                raise ValueError("the program's own")
+            """,
+        )
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("Traceback") == 1
+    assert done.stderr.endswith("ValueError: the program's own\n")
+    assert "Exception ignored" not in done.stderr
+    assert [(line["name"], line["status"]) for line in done.lines] == [("fails", "error")]
+
+
+def test_a_keyboard_interrupt_ends_the_program_as_ever_and_keeps_its_spans(run_program: RunProgram) -> None:
+    done = run_program(
+        program(
+            START,
+            """
+            with tracer.span("interrupted"):
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(10)
+            """,
+        )
+    )
+    assert done.returncode == -2
+    assert done.stderr.count("Traceback") == 1
+    assert done.stderr.endswith("KeyboardInterrupt\n")
+    assert [(line["name"], line["status"]) for line in done.lines] == [("interrupted", "cancelled")]
+
+
+def test_a_sigterm_handler_that_exits_gives_its_code_and_keeps_the_spans(run_program: RunProgram) -> None:
+    done = run_program(
+        program(
+            START,
+            """
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))
+            with tracer.span("terminated"):
+                spans(10)
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(10)
+            """,
+        )
+    )
+    assert_quiet(done, 5)
+    assert done.names == [*named("span", 10), "terminated"]
+
+
+def test_a_sigterm_handler_that_raises_while_the_exit_waits_for_an_exporter_ends_the_wait(
+    run_program: RunProgram,
+) -> None:
+    done = run_program(
+        program(
+            """
+            atexit.register(lambda: print(time.monotonic() - started))  # runs after Prela's own
+            import prela
+
+            class Terminates:
+                async def export(self, spans):
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    await asyncio.sleep(1000)
+
+            class Wanted(BaseException):
+                pass
+
+            def handler(*_):
+                raise Wanted
+
+            signal.signal(signal.SIGTERM, handler)
+            tracer = prela.init("test", Terminates(), exit_timeout=20, export_delay=60)
+            spans(3)
+            started = time.monotonic()
+            """,
+        )
+    )
+    assert done.returncode == 0
+    assert float(done.stdout) < 10
+    assert "Traceback" not in done.stderr
+    assert "Wanted" in done.stderr
+
+
+def test_kill_9_costs_at_most_a_batch_delay_and_leaves_whole_lines(run_program: RunProgram) -> None:
+    done = run_program(
+        program(
+            """
+            import prela
+            tracer = prela.init("test", export_delay=0.3)
+            ended = time.monotonic() + 1.5
+            while time.monotonic() < ended:
+                with tracer.span("work"):
+                    time.sleep(0.001)
+            print(time.time_ns(), flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+            """
+        )
+    )
+    assert done.returncode == -9
+    assert set(done.names) == {"work"}
+    newest = max(line["end_time_unix_nano"] for line in done.lines)
+    assert (int(done.stdout) - newest) / 1e9 < 1.0  # 0.3 s of delay, and a slow machine
+
+
+def test_a_sigterm_without_a_handler_costs_at_most_what_was_not_exported(run_program: RunProgram) -> None:
+    done = run_program(
+        program(
+            START,
+            """
+            spans(10)
+            wait_for_exports(10)
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+            """,
+        )
+    )
+    assert_quiet(done, -15)
+    assert done.names == named("span", 10)
+
+
+def test_spans_in_exit_hooks_are_exported_whenever_the_hook_was_registered(run_program: RunProgram) -> None:
+    done = run_program(
+        program(
+            'atexit.register(lambda: spans(50, "registered before the import"))',
+            START,
+            'atexit.register(lambda: spans(50, "registered after the import"))',
+            'spans(5, "main")',
+            "wait_for_exports(5)",
+        )
+    )
+    assert_quiet(done)
+    hooks = [*named("registered after the import", 50), *named("registered before the import", 50)]
+    assert sorted(done.names) == sorted([*named("main", 5), *hooks])
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_program_whose_only_span_is_in_an_exit_hook_loses_nothing(when: str, run_program: RunProgram) -> None:
+    register = 'atexit.register(lambda: spans(1, "hook"))'
+    done = run_program(program(*([register, START] if when == "before" else [START, register])))
+    assert_quiet(done)
+    assert done.names == ["hook 0"]
+
+
+def test_an_exit_hook_that_runs_a_loop_of_its_own_is_traced(run_program: RunProgram) -> None:
+    done = run_program(
+        program(
+            """
+            def hook():
+                async def main():
+                    for number in range(5):
+                        async with tracer.aspan(f"in a loop {number}"):
+                            await asyncio.sleep(0)
+                asyncio.run(main())
+
+            atexit.register(hook)
+            """,
+            START,
+            'spans(1, "main")',
+            "wait_for_exports(1)",
+        )
+    )
+    assert_quiet(done)
+    assert sorted(done.names) == [*named("in a loop", 5), "main 0"]
+
+
+def test_the_event_loop_of_the_main_thread_is_still_the_programs_after_the_exit_hook(run_program: RunProgram) -> None:
+    done = run_program(
+        program(
+            """
+            def hook():
+                with tracer.span("late"):
+                    pass
+                print(asyncio.get_event_loop() is loop)
+                loop.close()
+
+            atexit.register(hook)
+            loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(loop)
+            """,
+            START,
+        )
+    )
+    assert_quiet(done)
+    assert done.stdout == "True\n"
+    assert done.names == ["late"]
+
+
+def test_a_thread_that_outlives_main_loses_nothing(run_program: RunProgram) -> None:
+    done = run_program(
+        program(
+            START,
+            """
+            def outlive():
+                threading.main_thread().join()
+                spans(100, "thread")
+
+            threading.Thread(target=outlive).start()
+            spans(1, "main")
+            """,
+        )
+    )
+    assert_quiet(done)
+    assert done.names == ["main 0", *named("thread", 100)]
+
+
+def test_daemon_threads_that_go_on_to_the_very_end_do_not_disturb_it(run_program: RunProgram) -> None:
+    done = run_program(
+        program(
+            START,
+            """
+            def for_ever():
+                while True:
+                    spans(5, "daemon")
+                    time.sleep(0.001)
+
+            for _ in range(3):
+                threading.Thread(target=for_ever, daemon=True).start()
+            spans(5, "main")
+            wait_for_exports(100)
+            """,
+        )
+    )
+    assert_quiet(done)
+    assert [name for name in done.names if name.startswith("main")] == named("main", 5)
+
+
+@pytest.mark.parametrize(
+    ("exporter", "exit_timeout"),
+    [
+        ("HangingAsync", None),
+        ("HangingPlain", None),
+        ("HangingAsync", 0.5),
+        ("HangingLoop", 0.5),
+        ("HangingPlain", 0.5),
+    ],
+)
+def test_an_exporter_that_hangs_costs_the_exit_its_timeout_and_the_loss_is_told(
+    exporter: str, exit_timeout: float | None, run_program: RunProgram
+) -> None:
+    option, seconds = ("", 5.0) if exit_timeout is None else (f", exit_timeout={exit_timeout}", exit_timeout)
+    done = run_program(
+        program(
+            EXPORTERS,
+            f"""
+            import prela
+            tracer = prela.init("test", {exporter}(){option})
+            spans(10)
+            assert entered.wait(10)
+            spans(5)
+            print(time.monotonic(), flush=True)
+            """,
+        )
+    )
+    took = time.monotonic() - float(done.stdout)
+    assert done.returncode == 0
+    assert seconds - 0.1 <= took < seconds + 2
+    assert done.stderr.splitlines() == [
+        f"prela: 15 spans were not exported within {seconds:g} s of the exit (exit_deadline)"
+    ]
+
+
+@pytest.mark.parametrize("exporter", ["HangingAsync", "HangingPlain"])
+def test_statistics_at_the_very_end_count_what_a_hanging_exporter_lost(exporter: str, run_program: RunProgram) -> None:
+    done = run_program(
+        program(
+            "atexit.register(lambda: print(prela.statistics()._asdict()))",
+            EXPORTERS,
+            f"""
+            import prela
+            tracer = prela.init("test", {exporter}(), exit_timeout=0.5)
+            spans(10)
+            assert entered.wait(10)
+            spans(5)
+            """,
+        )
+    )
+    counted: dict[str, Any] = eval(done.stdout, {"ExporterStatistics": lambda **parts: parts})
+    assert (counted["started"], counted["dropped"]) == (15, {"exit_deadline": 15})
+    assert (counted["open"], counted["queued"], counted["in_flight"], counted["exported"]) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("exporter", ["HangingAsync", "HangingPlain"])
+def test_spans_that_end_after_the_deadline_cost_no_more_time_and_are_counted(
+    exporter: str, run_program: RunProgram
+) -> None:
+    done = run_program(
+        program(
+            """
+            def hook():
+                started = time.monotonic()
+                spans(100, "late")
+                print(time.monotonic() - started)
+                print(sorted(prela.statistics().dropped.items()))
+
+            atexit.register(hook)
+            """,
+            EXPORTERS,
+            f"""
+            import prela
+            tracer = prela.init("test", {exporter}(), exit_timeout=0.5)
+            spans(5)
+            assert entered.wait(10)
+            """,
+        )
+    )
+    took, dropped = done.stdout.splitlines()
+    assert float(took) < 1.0
+    assert dropped == "[('exit_deadline', 105)]"
+    assert "Traceback" not in done.stderr
+
+
+def test_a_second_exporter_gets_everything_while_the_first_hangs_at_the_exit(run_program: RunProgram) -> None:
+    done = run_program(
+        program(
+            EXPORTERS,
+            """
+            import prela
+            tracer = prela.init("test", [HangingAsync(), "file"], exit_timeout=0.5)
+            spans(5)
+            assert entered.wait(10)
+            for number in range(5, 10):
+                with tracer.span(f"span {number}"):
+                    pass
+            """,
+        )
+    )
+    assert [name for name in done.names if name != "prela.dropped"] == named("span", 10)
+    assert "Traceback" not in done.stderr
+
+
+def test_an_exporter_that_takes_its_time_is_waited_for_and_closed(run_program: RunProgram) -> None:
+    done = run_program(
+        program(
+            """
+            import prela
+
+            entered = threading.Event()
+
+            class Slow:
+                def export(self, spans):
+                    entered.set()
+                    time.sleep(0.2)
+                    print(len(spans), "spans", flush=True)
+
+                def aclose(self):
+                    print("closed", flush=True)
+
+            tracer = prela.init("test", Slow())
+            spans(1)
+            assert entered.wait(10)
+            spans(7)
+            """,
+        )
+    )
+    assert_quiet(done)
+    assert done.stdout == "1 spans\n7 spans\nclosed\n"
+
+
+@pytest.mark.parametrize(
+    "last_act",
+    [
+        'prela.init("another")',
+        'os.environ["OTEL_SDK_DISABLED"] = "true"; prela.init("another")',
+        """
+        async def main():
+            async with prela.aio.open_tracer("another"):
+                spans(3, "in the block")
+
+        asyncio.run(main())
+        """,
+        "for number in range(20): prela.init(str(number))",
+        "threading.Thread(target=prela.init).start()",
+    ],
+    ids=["init", "disabled", "open_tracer", "many inits", "init in a thread that main does not join"],
+)
+def test_what_was_queued_before_tracing_was_set_up_anew_is_not_lost_at_the_end(
+    last_act: str, run_program: RunProgram
+) -> None:
+    done = run_program(program(START, "spans(100)", last_act))
+    assert_quiet(done)
+    assert [line["name"] for line in done.lines if line["service_name"] == "test"] == named("span", 100)
+
+
+def test_a_span_left_open_by_an_earlier_init_is_exported_by_the_latest(run_program: RunProgram) -> None:
+    done = run_program(
+        program(
+            START,
+            """
+            left_open = tracer.start_span("left open")
+            for number in range(5):
+                prela.init(str(number))
+            left_open.end()
+            """,
+        )
+    )
+    assert_quiet(done)
+    assert done.names == ["left open"]
+
+
+def test_a_shutdown_that_its_caller_gave_up_is_finished_by_the_end(run_program: RunProgram) -> None:
+    done = run_program(
+        program(
+            """
+            import anyio
+            import prela
+
+            class Slow:
+                async def export(self, spans):
+                    await asyncio.sleep(0.5)
+                    print("exported", len(spans), flush=True)
+
+            tracer = prela.init("test", Slow())
+            spans(1)
+
+            async def main():
+                with anyio.move_on_after(0.1):
+                    await prela.shutdown()
+
+            asyncio.run(main())
+            """
+        )
+    )
+    assert_quiet(done)
+    assert done.stdout == "exported 1\n"
+
+
+def test_a_program_whose_loop_policy_refuses_other_threads_is_traced(run_program: RunProgram) -> None:
+    done = run_program(
+        program(
+            """
+            class Policy(asyncio.DefaultEventLoopPolicy):
+                def new_event_loop(self):
+                    if threading.current_thread() is not threading.main_thread():
+                        raise RuntimeError("loops only in the main thread")
+                    return super().new_event_loop()
+
+            asyncio.set_event_loop_policy(Policy())
+            """,
+            START,
+            "spans(3)",
+        )
+    )
+    assert_quiet(done)
+    assert done.names == named("span", 3)
+
+
+def test_a_program_without_stderr_ends_as_ever(run_program: RunProgram) -> None:
+    done = run_program(program("sys.stderr = None", START, "spans(3)", "sys.exit(4)"))
+    assert_quiet(done, 4)
+    assert done.names == named("span", 3)
+
+
+def test_a_program_that_imports_prela_and_traces_nothing_starts_no_thread_and_writes_no_file(
+    run_program: RunProgram,
+) -> None:
+    done = run_program(program(START, "print([thread.name for thread in threading.enumerate()])"))
+    assert_quiet(done)
+    assert done.stdout == "['MainThread']\n"
+    assert done.lines == []
+
+
+def test_spans_ended_by_finalizers_at_the_very_end_do_not_disturb_it(run_program: RunProgram) -> None:
+    done = run_program(
+        program(
+            START,
+            """
+            class Finalized:
+                def __del__(self):
+                    with tracer.span("finalizer"):
+                        pass
+
+            kept = Finalized()
+            spans(3)
+            """,
+        )
+    )
+    assert_quiet(done)
+    assert done.names[:3] == named("span", 3)
+
+
+def test_a_short_program_with_a_plain_exporter_loses_nothing(run_program: RunProgram) -> None:
+    done = run_program(
+        program(
+            """
+            import prela
+
+            class Plain:
+                def export(self, spans):
+                    print(len(spans))
+
+            tracer = prela.init("test", Plain())
+            with tracer.span("one"):
+                pass
+            """
+        )
+    )
+    assert_quiet(done)
+    assert done.stdout == "1\n"
