@@ -47,6 +47,7 @@ class Bridge:
         self._ended = threading.Event()
         self._waiting: deque[Future[bool]] = deque()
         self._stop_wanted = False
+        self._is_abandoned = False
         self._kept_open: list[Any] = []
         self._ready = threading.Event()
         self._inline = threading.RLock()
@@ -179,7 +180,7 @@ class Bridge:
         self.request_stop()
         self._ended.wait(timeout)
         if not self._ended.is_set():
-            self._abandon(reason)
+            self.abandon(reason)
             return False
         if self._thread is not None:
             self._thread.join(max(0.1, deadline - monotonic()))
@@ -195,12 +196,15 @@ class Bridge:
         deadline = monotonic() + timeout
         done = self._rest_by(deadline) if self.is_started else True
         if done:
-            self.settings.buffer.watch(lambda: self._export_late(deadline, reason))
+            if not self._is_abandoned:
+                self.settings.buffer.watch(lambda: self._export_late(deadline, reason))
             return True
-        self._abandon(reason)
+        self.abandon(reason)
         return False
 
     def _rest_by(self, deadline: float) -> bool:
+        if self._is_abandoned:
+            return True
         while not self.workers and not self._ended.wait(0.005):
             if monotonic() > deadline:
                 return False
@@ -220,21 +224,23 @@ class Bridge:
             return
         self.start()
         if monotonic() < deadline and not self.is_here():
+            self._ready.wait(deadline - monotonic())
             if self._ended.is_set() or not self.workers:
                 done = self.run_inline(deadline)
             else:
                 done = _answered_by(self.request_flush(), deadline)
             if done:
                 return
-        self._abandon(reason)
+        self.abandon(reason)
 
     def _export_leftovers(self, deadline: float, reason: str) -> None:
         if self.settings.buffer.queue and not self.run_inline(deadline):
-            self._abandon(reason)
+            self.abandon(reason)
         self.settings.buffer.close(reason)
 
-    def _abandon(self, reason: str) -> None:
+    def abandon(self, reason: str) -> None:
         """Give up on what has not been exported, and on what still ends."""
+        self._is_abandoned = True
         self.settings.buffer.give_up(reason)
         for worker in self.workers:
             worker.abandon(reason)

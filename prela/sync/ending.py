@@ -42,10 +42,15 @@ def drain_at_exit() -> None:
         if isinstance(current, Bridge):
             _tell_where(current)
     except BaseException as error:
-        # A signal handler of the program's raised: it wants out now. `atexit` would only print what it raised.
-        for host in hosts:
-            host.settings.buffer.give_up(EXIT_DEADLINE)
-        log.failed("the exit hook", error)
+        _give_up_for(error)
+
+
+def _give_up_for(error: BaseException) -> None:
+    """A signal handler of the program's raised while it ends: it wants out now, and Python would only print that."""
+    for host in process.running_hosts():
+        if isinstance(host, Bridge):
+            host.abandon(EXIT_DEADLINE)
+    log.failed("the exit hook", error)
 
 
 def _tell_where(host: Bridge) -> None:
@@ -81,8 +86,8 @@ def _let_threads_start() -> None:
         for host in process.running_hosts():
             if isinstance(host, Bridge):
                 host.wait_until_ready(1.0)
-    except Exception as error:
-        log.failed("the end of the main thread", error)
+    except BaseException as error:
+        _give_up_for(error)
 
 
 atexit.register(drain_at_exit)
