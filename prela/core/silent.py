@@ -9,7 +9,8 @@ from random import SystemRandom
 from types import TracebackType
 from typing import Any, Final, Self
 
-from prela.core.span import NOT_STARTED, Span, current_span, settle_current
+from prela.core.readable import NOT_STARTED
+from prela.core.span import Span, current_span, settle_current
 from prela.core.span_context import Event, Link, SpanContext
 from prela.core.tally import Tally
 from prela.record.enums import SpanKind, SpanStatus, SpanType

@@ -9,34 +9,22 @@ what was current when it was entered; a span left elsewhere ends, once, and touc
 
 from collections.abc import Mapping
 from contextvars import ContextVar, Token
-from types import MappingProxyType, TracebackType
-from typing import Any, Final, Self
+from types import TracebackType
+from typing import Final, Self
 
 from prela.core import log
 from prela.core.details import Details
-from prela.core.local_trace import LocalTrace
 from prela.core.outcome import STREAM_OUTCOME, exception_attributes, judge
+from prela.core.readable import CLOSED, NOT_ENTERED, NOT_STARTED, ReadableSpan
 from prela.core.settings import QUICK_ATTRIBUTES, QUICK_STRING, Limits
-from prela.core.span_context import Event, Link, SpanContext, checked_context
-from prela.record.enums import SpanKind, SpanStatus, SpanType
+from prela.core.span_context import Link, SpanContext, checked_context
+from prela.record.enums import SpanStatus
 
 current_span: "ContextVar[Span | None]" = ContextVar("prela.current_span", default=None)
 
 _get = current_span.get
 _set = current_span.set
 _reset = current_span.reset
-
-_CLOSED: Final[dict[str, Any]] = {str(i): None for i in range(QUICK_ATTRIBUTES)}
-"""What an ended span has for `_writable`: full, so that the fast way of `set_attribute` is closed to it."""
-
-
-class _Marker:
-    """A value of `Span._token` while there is no token."""
-
-
-NOT_STARTED: Final = _Marker()
-NOT_ENTERED: Final = _Marker()
-"""Started by `start_span`, and current nowhere."""
 
 _INTERRUPTIONS: Final = (RecursionError, KeyboardInterrupt, SystemExit)
 """What may come between a `with` block and our `__exit__`, which then never runs: spans still entered above one that
@@ -49,40 +37,13 @@ _making: dict[int, Details] = {}
 """The details that a span is being given right now, likewise."""
 
 
-class Span:
+class Span(ReadableSpan):
     """A piece of work being traced. Made by a tracer; entered with `with`, or ended by `end()`.
 
     Every method may be called from any thread, never raises, and is ignored (and counted) once the span has ended.
     """
 
-    __slots__ = (
-        "_attributes",
-        "_details",
-        "_end",
-        "_index",
-        "_parent",
-        "_start",
-        "_token",
-        "_trace",
-        "_writable",
-        "name",
-        "span_type",
-    )
-
-    is_left = False
-    """True for those that `settle_current` passes over."""
-
-    name: str
-    span_type: SpanType | str
-    _trace: LocalTrace
-    _parent: "Span | int | None"  # None: a local root; an int, once exported: the id, so that no chain of spans is kept
-    _attributes: dict[str, Any]
-    _writable: dict[str, Any]  # the same dict while the span is open, and `_CLOSED` afterwards
-    _token: "Token[Span | None] | _Marker | None"
-    _details: Details | None
-    _index: int
-    _start: int
-    _end: int
+    __slots__ = ()
 
     # --- the hot path -------------------------------------------------------------------------------------------
 
@@ -122,7 +83,7 @@ class Span:
             self._end = clock()
             _reset(self._token)  # type: ignore[arg-type]
             self._token = None
-            self._writable = _CLOSED
+            self._writable = CLOSED
             buffer = trace.buffer
             if len(queue := buffer.queue) < buffer.limit:
                 queue.append(self)
@@ -221,92 +182,7 @@ class Span:
         except Exception as failure:
             log.failed("ending a span", failure)
 
-    @property
-    def trace_id(self) -> str:
-        """32 hexadecimal digits."""
-        return f"{self._trace.trace_id:032x}"
-
-    @property
-    def span_id(self) -> str:
-        """16 hexadecimal digits."""
-        return f"{self._trace.settings.counters.ids.span_id(self._index):016x}" if self._is_started else "0" * 16
-
-    @property
-    def parent_span_id(self) -> str | None:
-        """16 hexadecimal digits, or None for the root of a trace."""
-        parent = self._parent
-        if isinstance(parent, Span):
-            return parent.span_id
-        parent_id = self._trace.parent_id if parent is None else parent
-        return f"{parent_id:016x}" if parent_id else None
-
-    @property
-    def context(self) -> SpanContext:
-        """What another process needs to continue this trace."""
-        return SpanContext(self.trace_id, self.span_id, True, self._trace.trace_state)
-
-    @property
-    def kind(self) -> SpanKind | str:
-        return SpanKind.INTERNAL if self._details is None else self._details.kind
-
-    @property
-    def status(self) -> SpanStatus:
-        """PENDING until the span has ended or a status was set."""
-        if self._details is not None and self._details.status is not None:
-            return self._details.status
-        return SpanStatus.PENDING if self.is_recording else SpanStatus.SUCCESS
-
-    @property
-    def status_message(self) -> str | None:
-        return None if self._details is None else self._details.status_message
-
-    @property
-    def start_time_ns(self) -> int:
-        """Nanoseconds since the Unix epoch; 0 before the span has started."""
-        return self._start + self._trace.epoch if self._is_started else 0
-
-    @property
-    def end_time_ns(self) -> int | None:
-        """Nanoseconds since the Unix epoch; None while the span is open."""
-        return None if self.is_recording else self._end + self._trace.epoch
-
-    @property
-    def duration(self) -> float | None:
-        """Seconds; None while the span is open."""
-        return None if self.is_recording else (self._end - self._start) / 1e9
-
-    @property
-    def attributes(self) -> Mapping[str, Any]:
-        """What has been recorded so far, read-only."""
-        return MappingProxyType(self._attributes)
-
-    @property
-    def events(self) -> tuple[Event, ...]:
-        details = self._details
-        if details is None:
-            return ()
-        epoch = self._trace.epoch
-        return tuple(Event(name, at + epoch, MappingProxyType(attributes)) for name, at, attributes in details.events)
-
-    @property
-    def links(self) -> tuple[Link, ...]:
-        return () if self._details is None else tuple(self._details.links)
-
-    @property
-    def is_recording(self) -> bool:
-        """Whether what is set on this span will be seen by anybody."""
-        return self._writable is not _CLOSED
-
-    def __repr__(self) -> str:
-        return (
-            f"<{type(self).__name__} {self.name!r} {self.status.value} trace_id={self.trace_id} span_id={self.span_id}>"
-        )
-
     # --- the long way -------------------------------------------------------------------------------------------
-
-    @property
-    def _is_started(self) -> bool:
-        return self._token is not NOT_STARTED
 
     def _begin(self) -> None:
         """Start without becoming current, for `Tracer.start_span`; nothing if it has started."""
@@ -320,14 +196,14 @@ class Span:
     def _enter_started(self) -> Self:
         """`with` on a span that has started: it becomes current. On one that was entered or ended, nothing happens: a
         second time would give one span two lives."""
-        if self._token is NOT_ENTERED and self._writable is not _CLOSED:
+        if self._token is NOT_ENTERED and self._writable is not CLOSED:
             self._token = _set(self)
             self._ensure_details()
         return self
 
     def _open_details(self, caller: str) -> Details | None:
         """The details, made if need be; None, counted and told once, when the span has ended."""
-        if self._writable is _CLOSED:
+        if self._writable is CLOSED:
             self._trace.settings.counters.late_calls.add()
             log.warn_once("late", "prela: %s() on the ended span %r was ignored (told once)", caller, self.name)
             return None
@@ -358,7 +234,7 @@ class Span:
                 return
             details = self._ensure_details()
             # In this order: a span that could not be ended for lack of stack must still be found by who comes next.
-            if self._writable is not _CLOSED:
+            if self._writable is not CLOSED:
                 self._finish(details, error)
             self._restore(error)
         except RecursionError:
@@ -387,7 +263,7 @@ class Span:
         if _claims.setdefault(id(self), mine) is not mine:
             return
         try:
-            if self._writable is not _CLOSED:
+            if self._writable is not CLOSED:
                 self._finish_once(details, error, stream)
         finally:
             del _claims[id(self)]
@@ -405,7 +281,7 @@ class Span:
             log.failed("telling how a span ended", failure)
             details.status = SpanStatus.ERROR
         self._end = end
-        self._writable = _CLOSED
+        self._writable = CLOSED
         try:
             self._settle_values(details)
             trace.buffer.offer(self, self._extra_bytes(), self._parent is None)
@@ -464,7 +340,7 @@ def settle_current() -> Span | None:
     current it stays so, ended or not, since what runs there was started inside it.
     """
     while (span := _get()) is not None and span.is_left:
-        if isinstance(span, LeftSpan) and span._writable is not _CLOSED and not _end_for_lack_of_stack(span):
+        if isinstance(span, LeftSpan) and span._writable is not CLOSED and not _end_for_lack_of_stack(span):
             break
         try:
             _reset(span._token)  # type: ignore[arg-type]
@@ -491,7 +367,7 @@ def _end_those_above(outer: Span) -> bool:
 
 def _end_for_lack_of_stack(span: Span) -> bool:
     """End a span whose own `__exit__` had no stack left; whether there is enough of it now."""
-    if span._writable is not _CLOSED:
+    if span._writable is not CLOSED:
         span.set_status(SpanStatus.ERROR, "this span could not be ended where it was left: no stack, or an interrupt")
         span.end()
-    return span._writable is _CLOSED
+    return span._writable is CLOSED

@@ -10,6 +10,7 @@ from prela.core import log
 from prela.core.buffer import OVERLOAD
 from prela.core.context import get_propagated_attributes, usage
 from prela.core.local_trace import LocalTrace
+from prela.core.readable import NOT_STARTED
 from prela.core.sampler import SamplingRequest
 from prela.core.settings import Settings
 from prela.core.silent import (
@@ -22,7 +23,7 @@ from prela.core.silent import (
     UnsampledRoot,
     unsampled_root,
 )
-from prela.core.span import NOT_STARTED, CarefulSpan, Span, current_span, settle_current
+from prela.core.span import CarefulSpan, Span, current_span, settle_current
 from prela.core.span_context import Link, SpanContext, checked_context
 from prela.record.enums import SpanKind, SpanType
 
