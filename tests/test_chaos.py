@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import prela
+from prela.aio.process import process
 from prela.core.context import copy_context_to_thread
 
 PACKAGES = ("prela.core", "prela.record", "prela.aio")
@@ -133,6 +134,7 @@ def test_the_program_sees_the_same_when_this_raises(
     finally:
         monkeypatch.undo()
         prela.sync.shutdown(timeout=1.0)
+        process.forget()  # what a broken step did to the counts is not for the tests after this one
 
 
 def test_the_chaos_reaches_most_of_what_is_inside() -> None:
