@@ -87,9 +87,9 @@ def is_being_cancelled(error: BaseException) -> bool:
 
     On asyncio anybody can raise a CancelledError; one that was asked for is counted by the task. On trio only trio can.
     """
-    import sniffio
+    from prela.aio.waking import is_asyncio  # it imports anyio, which `import prela` does not
 
-    if sniffio.current_async_library() != "asyncio":
+    if not is_asyncio():
         cancelled = _class("trio", "Cancelled")
         found = [leaf for leaf, _ in leaves(error)] if isinstance(error, BaseExceptionGroup) else [error]
         return any(isinstance(leaf, cancelled) for leaf in found)

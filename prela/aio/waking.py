@@ -11,13 +11,18 @@ import anyio.lowlevel
 from prela.core import log
 
 
+def is_asyncio() -> bool:
+    """Whether the loop that is running here is asyncio's; else it is trio's."""
+    return hasattr(anyio.lowlevel.current_token().native_token, "call_soon_threadsafe")
+
+
 def caller_into_this_loop() -> Callable[[Callable[[], object]], None]:
     """Return a function that has a callback run on the loop that is running here, soon, from any thread.
 
     It does nothing once that loop has ended.
     """
     native: Any = anyio.lowlevel.current_token().native_token
-    call_soon = native.call_soon_threadsafe if hasattr(native, "call_soon_threadsafe") else native.run_sync_soon
+    call_soon = native.call_soon_threadsafe if is_asyncio() else native.run_sync_soon
 
     def call(callback: Callable[[], object]) -> None:
         try:

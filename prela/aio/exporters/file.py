@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from prela.aio.pacing import CHUNK, give_way, on_private_loop
+from prela.aio.waking import is_asyncio
 from prela.core import log
 from prela.record import jsonl
 from prela.record.model import SpanRecord
@@ -178,9 +179,7 @@ class _Inline:
 
 async def _open(path: Path) -> Any:
     """An unbuffered file in append mode, whose methods are awaited, on asyncio and trio."""
-    import sniffio
-
-    if sniffio.current_async_library() == "asyncio":
+    if is_asyncio():
         import aiofiles
 
         executor: Any = _Inline() if on_private_loop.get() else None
