@@ -39,14 +39,14 @@ class Batch:
         on_settled: "Callable[[Batch], None]",
         counted: bool = True,
     ) -> None:
-        self.records = records
-        self.position = position
+        self.records: Sequence[SpanRecord] = records
+        self.position: int = position
         """How many spans the buffer had given out before this batch."""
-        self.bytes = len(records) * SPAN_BYTES + heavy_bytes
-        self.waiting = waiting
+        self.bytes: int = len(records) * SPAN_BYTES + heavy_bytes
+        self.waiting: int = waiting
         self.reason: str | None = None
         """Why an exporter did not take it; None while every answer so far was good."""
-        self.counted = counted
+        self.counted: bool = counted
         """False for records of our own making, which no statistics are kept of."""
         self._on_settled = on_settled
 
@@ -74,9 +74,9 @@ class Delivery:
     ) -> None:
         self.name = name
         self.exporter = exporter
-        self.exported = 0
+        self.exported: int = 0
         self.dropped: dict[str, int] = {}
-        self.outage = Outage()
+        self.outage: Outage = Outage()
         """What this exporter's records say of what they lack."""
         self._max_spans = max_spans
         self._max_bytes = max_bytes

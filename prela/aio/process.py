@@ -64,9 +64,9 @@ class Process:
     """The one object that `init`, `open_tracer`, `flush`, `shutdown` and a fork change."""
 
     def __init__(self) -> None:
-        self.lock = RLock()
+        self.lock: RLock = RLock()
         """Held while a host replaces another; never on the way of a span."""
-        self.counters = Counters()
+        self.counters: Counters = Counters()
         self.host: Host | None = None
         self._hosts: list[Host] = []
         self._past = Counts(0, 0, 0, 0, {}, {})
@@ -175,4 +175,4 @@ def _added(a: ExporterStatistics | None, b: ExporterStatistics) -> ExporterStati
     return ExporterStatistics(a.exported + b.exported, dropped, a.waiting + b.waiting)
 
 
-process = Process()
+process: "Process" = Process()

@@ -56,7 +56,7 @@ class Worker:
         self.exporters = exporters
         self.kept_open: list[Any] = []
         """Exporters that somebody else goes on with: they are not closed."""
-        self.schedule = schedule or Schedule()
+        self.schedule: Schedule = schedule or Schedule()
         self._deliveries: list[Delivery] = []
         self._unsettled: set[Batch] = set()
         self._taken = 0  # from the buffer, by this worker

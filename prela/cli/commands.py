@@ -10,7 +10,7 @@ from rich.console import Console
 from prela.cli.printing import print_file
 from prela.config import ConfigurationError, load
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="prela",
     help="Look at what your program did: traces, as trees over time.",
     no_args_is_help=True,

@@ -66,12 +66,12 @@ class Buffer:
         self.on_offer: Callable[[], object] | None = None
         """Called after each span taken the slow way, while set: to start the worker, or at exit to wait for it."""
         self.dropped: dict[str, Tally] = {reason: Tally() for reason in (QUEUE_FULL, OVERLOAD, SHUTDOWN)}
-        self.taken = 0
-        self.false_starts = 0
+        self.taken: int = 0
+        self.false_starts: int = 0
         """Spans counted as started that had no stack left to start (RecursionError)."""
-        self.limit = -1
+        self.limit: int = -1
         """Spans that may be queued before `offer` has to decide; -1 sends every span there."""
-        self.root_limit = 0
+        self.root_limit: int = 0
         """Spans queued from which new local roots are refused."""
         self._settle()
 

@@ -35,7 +35,7 @@ class Usage:
     __slots__ = ("propagating",)
 
     def __init__(self) -> None:
-        self.propagating = False
+        self.propagating: bool = False
 
 
 usage: Final = Usage()

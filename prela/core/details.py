@@ -42,11 +42,11 @@ class Details:
         self.events: list[tuple[str, int, dict[str, Any]]] = []
         """Name, time by the local trace's clock, attributes."""
         self.links: list[Link] = []
-        self.dropped_attributes = 0
-        self.dropped_events = 0
-        self.dropped_links = 0
-        self.cuts = 0
-        self.size = 0
+        self.dropped_attributes: int = 0
+        self.dropped_events: int = 0
+        self.dropped_links: int = 0
+        self.cuts: int = 0
+        self.size: int = 0
         """Bytes beyond what every span is charged, by estimate."""
         self._overwrote = False
 

@@ -25,7 +25,7 @@ class IdGenerator:
         # A generator of our own, seeded by the operating system: the user's random.seed() must not repeat our ids.
         self._random_bits = Random().getrandbits
         self._seed = self._random_bits(64)
-        self.indexes = count()
+        self.indexes: count[int] = count()
 
     def new_trace_id(self) -> int:
         return self._random_bits(128) or 1

@@ -1,5 +1,9 @@
 """What the spans below one local root share. A local root is a span without a parent in this process."""
 
+from collections.abc import Callable
+from itertools import count
+
+from prela.core.buffer import Buffer
 from prela.core.settings import Settings
 
 
@@ -19,16 +23,16 @@ class LocalTrace:
     )
 
     def __init__(self, settings: Settings, trace_id: int, parent_id: int = 0, trace_state: str = "") -> None:
-        self.settings = settings
-        self.buffer = settings.buffer
-        self.indexes = settings.counters.ids.indexes
-        self.clock = settings.clock
-        self.epoch = settings.wall_clock() - settings.clock()
+        self.settings: Settings = settings
+        self.buffer: Buffer = settings.buffer
+        self.indexes: count[int] = settings.counters.ids.indexes
+        self.clock: Callable[[], int] = settings.clock
+        self.epoch: int = settings.wall_clock() - settings.clock()
         """Added to the clock it gives wall time. Anchored once a local trace: a system clock set back in between
         neither reorders its spans nor changes their durations."""
-        self.trace_id = trace_id
-        self.parent_id = parent_id
+        self.trace_id: int = trace_id
+        self.parent_id: int = parent_id
         """The span id of the local root's parent, which is in another process or under older settings; 0: none."""
-        self.trace_state = trace_state
-        self.incomplete = False
+        self.trace_state: str = trace_state
+        self.incomplete: bool = False
         """Set when a span of this trace was shed."""

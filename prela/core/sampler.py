@@ -71,7 +71,7 @@ class TraceIdRatio:
     def __init__(self, ratio: float) -> None:
         if not isinstance(ratio, int | float) or isinstance(ratio, bool) or not 0.0 <= ratio <= 1.0:
             raise ValueError(f"TraceIdRatio: ratio is {ratio!r}; allowed is a number from 0 to 1")
-        self.ratio = float(ratio)
+        self.ratio: float = float(ratio)
         self._bound = round(self.ratio * (1 << 56))
 
     def should_sample(self, request: SamplingRequest, /) -> bool:
@@ -86,7 +86,7 @@ class ParentBased:
 
     def __init__(self, root: Sampler) -> None:
         self.root = root
-        self.always = verdict_on_roots(root)
+        self.always: bool | None = verdict_on_roots(root)
 
     def should_sample(self, request: SamplingRequest, /) -> bool:
         if request.parent is None:
@@ -103,7 +103,7 @@ class RateLimiting:
     def __init__(self, traces_per_second: float, *, clock: Callable[[], float] = monotonic) -> None:
         if isinstance(traces_per_second, bool) or not traces_per_second > 0:
             raise ValueError(f"RateLimiting: traces_per_second is {traces_per_second!r}; allowed is a number above 0")
-        self.traces_per_second = float(traces_per_second)
+        self.traces_per_second: float = float(traces_per_second)
         self._clock = clock
         self._burst = max(1.0, self.traces_per_second)
         # One tuple, replaced whole: two threads at once may let one trace too many through, and never corrupt it.

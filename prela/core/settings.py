@@ -43,9 +43,9 @@ class Counters:
     __slots__ = ("ids", "late_calls", "unsampled")
 
     def __init__(self, ids: IdGenerator | None = None) -> None:
-        self.ids = ids or IdGenerator()
-        self.unsampled = Tally()
-        self.late_calls = Tally()
+        self.ids: IdGenerator = ids or IdGenerator()
+        self.unsampled: Tally = Tally()
+        self.late_calls: Tally = Tally()
 
 
 class Settings:
@@ -81,23 +81,23 @@ class Settings:
         clock: Callable[[], int] = monotonic_ns,
         wall_clock: Callable[[], int] = time_ns,
     ) -> None:
-        self.service_name = service_name
-        self.resource = dict(resource or {})
-        self.limits = limits or Limits()
-        self.is_careful = (
+        self.service_name: str = service_name
+        self.resource: dict[str, Any] = dict(resource or {})
+        self.limits: Limits = limits or Limits()
+        self.is_careful: bool = (
             redact is not None or self.limits.attributes < QUICK_ATTRIBUTES or self.limits.string_length < QUICK_STRING
         )
         """Whether spans must take the long way throughout."""
-        self.buffer = buffer or Buffer(self.limits.queue_spans, self.limits.queue_bytes)
-        self.counters = counters or Counters()
-        self.unsampled = self.counters.unsampled
-        self.sampler = sampler or AlwaysOn()
-        self.verdict_on_roots = verdict_on_roots(self.sampler)
-        self.redact = redact
-        self.explain = explain
-        self.clock = clock
+        self.buffer: Buffer = buffer or Buffer(self.limits.queue_spans, self.limits.queue_bytes)
+        self.counters: Counters = counters or Counters()
+        self.unsampled: Tally = self.counters.unsampled
+        self.sampler: Sampler = sampler or AlwaysOn()
+        self.verdict_on_roots: bool | None = verdict_on_roots(self.sampler)
+        self.redact: Redact | None = redact
+        self.explain: Explain = explain
+        self.clock: Callable[[], int] = clock
         """Nanoseconds that never go back; durations come from it."""
-        self.wall_clock = wall_clock
+        self.wall_clock: Callable[[], int] = wall_clock
         """Nanoseconds since the Unix epoch; read once for each local root."""
 
     def after_fork(self, counters: Counters) -> "Self":

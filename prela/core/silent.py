@@ -3,7 +3,7 @@
 They have every method of a `Span`, so that no program has to ask before it calls one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import count
 from random import SystemRandom
 from types import TracebackType
@@ -19,7 +19,7 @@ _get = current_span.get
 _set = current_span.set
 _reset = current_span.reset
 
-getrandbits = SystemRandom().getrandbits
+getrandbits: Callable[[int], int] = SystemRandom().getrandbits
 
 
 class SilentSpan(Span):

@@ -9,7 +9,7 @@ class Tally:
     __slots__ = ("counter",)
 
     def __init__(self) -> None:
-        self.counter = count()
+        self.counter: count[int] = count()
         """For the hot path, which takes its `next` itself."""
 
     def add(self) -> None:

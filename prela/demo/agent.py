@@ -16,7 +16,7 @@ from prela.aio import to_thread
 from prela.core.context import copy_context_to_thread
 from prela.testing.openai_server import Answer
 
-tracer = prela.get_tracer()
+tracer: prela.Tracer = prela.get_tracer()
 
 _TOPICS = ("event loops", "thread pools", "cancellation")
 _SOURCES = ("database", "web", "archive")

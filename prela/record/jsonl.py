@@ -50,7 +50,7 @@ class Lines:
 
     def __init__(self, lines: Iterable[bytes]) -> None:
         self._lines = lines
-        self.bad = 0
+        self.bad: int = 0
 
     def __iter__(self) -> Iterator[SpanRecord]:
         for line in self._lines:

@@ -46,8 +46,8 @@ class Snapshot:
         self._nodes = node_limit
         self._depth = DEPTH_LIMIT
         self._path: set[int] = set()
-        self.cuts = 0
-        self.size = 0
+        self.cuts: int = 0
+        self.size: int = 0
 
     def take(self, value: object) -> Any:
         """Return `value` as a plain value that shares nothing mutable with it. Never raises an Exception."""

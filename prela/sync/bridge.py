@@ -39,7 +39,7 @@ class Bridge:
         self.exporters = exporters
         self.make_worker = make_worker
         self.workers: list[Worker] = []
-        self.is_started = False
+        self.is_started: bool = False
         """Whether a span has ended under these settings."""
         self._on_start = on_start
         self._starts = count()

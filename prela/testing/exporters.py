@@ -18,7 +18,7 @@ class FailingExporter:
     def __init__(self, error: Exception | None = None, *, times: int | None = None) -> None:
         self._error = error or RuntimeError("this exporter always fails")
         self._left = times
-        self.attempts = 0
+        self.attempts: int = 0
         self.records: list[SpanRecord] = []
 
     async def export(self, spans: Sequence[SpanRecord]) -> None:
