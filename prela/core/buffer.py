@@ -77,14 +77,16 @@ class Buffer:
 
     def _settle(self) -> None:
         """Work out the limits anew, after something they depend on has changed."""
-        by_bytes = (self._max_bytes - self.heavy_bytes) // SPAN_BYTES
-        self.root_limit = max(1, int(ROOTS_REFUSED_AT * min(self._max_spans, by_bytes)))
+        self.root_limit = max(1, int(ROOTS_REFUSED_AT * self._capacity()))
         watched = self._closed is not None or self._successor is not None or self.on_offer is not None or self._disowned
         self.limit = -1 if watched else self._others_limit()
 
     def _others_limit(self) -> int:
-        by_bytes = (self._max_bytes - self.heavy_bytes) // SPAN_BYTES
-        return max(1, int(OTHERS_REFUSED_AT * min(self._max_spans, by_bytes)))
+        return max(1, int(OTHERS_REFUSED_AT * self._capacity()))
+
+    def _capacity(self) -> int:
+        """Ordinary spans that there is room for beside the heavy ones, by number and by bytes."""
+        return min(self._max_spans, (self._max_bytes - self.heavy_bytes) // SPAN_BYTES)
 
     @property
     def heavy_bytes(self) -> int:

@@ -64,9 +64,7 @@ class Bridge:
             # the thread proper, and is gone again.
             _thread.start_new_thread(self._start_thread, ())
         except Exception as error:
-            log.debug("prela: no thread can be had, as at the end of the interpreter: %s", error)
-            self._ended.set()
-            self._ready.set()
+            self._do_without_thread(error)
         if self.settings.buffer.on_offer == self.start:
             self.settings.buffer.watch(None)
 
@@ -75,10 +73,13 @@ class Bridge:
         try:
             thread.start()
         except Exception as error:
-            log.debug("prela: no thread can be had, as at the end of the interpreter: %s", error)
-            self._ended.set()
-            self._ready.set()
+            self._do_without_thread(error)
         self._answer_if_ended()
+
+    def _do_without_thread(self, error: Exception) -> None:
+        log.debug("prela: no thread can be had, as at the end of the interpreter: %s", error)
+        self._ended.set()
+        self._ready.set()
 
     def _main(self) -> None:
         self._thread = threading.current_thread()
