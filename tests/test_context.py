@@ -363,5 +363,5 @@ def test_after_a_recursion_error_nothing_of_the_deep_spans_is_current_or_lost(
         pass
     assert prela_spans["next"].parent_span_id is None
     ids = prela_spans._settings.counters.ids
-    expected = [f"{ids.span_id(index):016x}" for index in range(ids.started)]
+    expected = [ids.span_id(index) for index in range(ids.started)]
     assert sorted(record.span_id for record in prela_spans.records) == sorted(expected)

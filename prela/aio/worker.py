@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, InvalidStateError
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import anyio
 
@@ -22,9 +22,6 @@ from prela.core.convert import record_of, summary_record
 from prela.core.outage import Outage
 from prela.core.settings import Settings
 from prela.core.statistics import ExporterStatistics
-
-if TYPE_CHECKING:
-    from prela.core.span import Span
 
 _POLL: Final = 0.1
 """Seconds between looks at the buffer. Ending a span wakes nobody, so a full batch is seen at the next look."""
@@ -246,21 +243,15 @@ class Worker:
         records = []
         for start in range(0, len(spans), CHUNK):
             for span in spans[start : start + CHUNK]:
-                record = self._record_of(span)
-                if record is not None:
-                    records.append(record)
+                try:
+                    records.append(record_of(span))
+                except Exception as error:
+                    log.failed("making a record", error)
+                    self._lose(ENCODE_FAILED, 1)
             await give_way()
         position, self._batched = self._batched, self._batched + len(spans)
         if records:
             self._dispatch(records, position, heavy, self._deliveries)
-
-    def _record_of(self, span: "Span") -> Any:
-        try:
-            return record_of(span)
-        except Exception as error:
-            log.failed("making a record", error)
-            self._lose(ENCODE_FAILED, 1)
-            return None
 
     def _dispatch(
         self,
@@ -333,10 +324,7 @@ class Worker:
         lost = delivery.outage.ended(lacking, final=final)
         if not lost:
             return
-        ids = self.settings.counters.ids
-        record = summary_record(
-            self.settings, (ids.new_trace_id(), ids.new_trace_id() >> 64 or 1), self.settings.wall_clock(), lost
-        )
+        record = summary_record(self.settings, self.settings.wall_clock(), lost)
         self._dispatch([record], self._batched, 0, [delivery], counted=False)
 
 

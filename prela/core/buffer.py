@@ -8,6 +8,7 @@ weighed one by one.
 
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from prela.core.tally import Tally
@@ -151,11 +152,15 @@ class Buffer:
         """
         queue = self.queue
         spans: list[Span] = []
-        while queue and len(spans) < most:
-            spans.append(queue.popleft())
+        try:
+            # All in C; what was got before an IndexError stays in the list.
+            spans.extend(islice(iter(queue.popleft, None), min(most, len(queue))))
+        except IndexError:
+            pass  # another thread gave up what is queued
         self.taken += len(spans)
-        heavy = sum(span._extra_bytes() for span in spans)
-        if heavy or self.heavy_bytes:
+        heavy = 0
+        if self._heavy_in != self._heavy_out:
+            heavy = sum(span._extra_bytes() for span in spans)
             self._heavy_out = self._heavy_in if not queue else self._heavy_out + heavy
             self._settle()
         return spans, heavy

@@ -3,6 +3,9 @@
 from sys import intern
 from typing import Any, Final
 
+from msgspec.structs import force_setattr
+
+from prela.core.details import Details
 from prela.core.settings import Settings
 from prela.core.span import Span
 from prela.core.span_context import Link
@@ -21,60 +24,62 @@ def record_of(span: Span) -> SpanRecord:
     trace = span._trace
     settings = trace.settings
     span_id = settings.counters.ids.span_id
-    parent = span._parent
-    is_root = parent is None
-    if isinstance(parent, Span):
-        parent = span._parent = span_id(parent._index)
-    parent_id = parent or trace.parent_id
-    details = span._details
     # One C call copies the items: a thread that lost the race with `end` may still be writing.
     attributes = _checked(dict(span._attributes))
-    if is_root and trace.incomplete:
-        attributes[INCOMPLETE] = True
-    common: dict[str, Any] = {} if details is None else _detailed(details, trace.epoch, attributes)
-    return SpanRecord(
-        trace_id=f"{trace.trace_id:032x}",
-        span_id=f"{span_id(span._index):016x}",
-        parent_span_id=f"{parent_id:016x}" if parent_id else None,
-        name=_text(span.name),
-        span_type=_text(span.span_type),
+    parent = span._parent
+    if parent is None:
+        parent_id = trace.parent_id
+        if trace.incomplete:
+            attributes[INCOMPLETE] = True
+    else:
+        parent_id = span._parent = parent if isinstance(parent, str) else span_id(parent._index)
+    details = span._details
+    if details is not None and details.cuts:
+        attributes[CUTS] = details.cuts
+    # Fifteen arguments are the most that CPython passes by name without making a dict of them, which takes thrice as
+    # long; two that most spans leave at their defaults come afterwards.
+    record = SpanRecord(
+        trace_id=trace._hex_id or trace.hex_id,
+        span_id=span_id(span._index),
+        parent_span_id=parent_id,
+        name=str(span.name),
+        span_type=str(span.span_type),
+        status="success" if details is None or details.status is None else str(details.status),
+        status_message=None if details is None else details.status_message,
         start_time_unix_nano=span._start + trace.epoch,
         end_time_unix_nano=span._end + trace.epoch,
         attributes=attributes,
+        events=[] if details is None else _events(details, trace.epoch),
+        links=[] if details is None else [_link(link) for link in details.links],
         service_name=settings.service_name,
         resource=settings.resource,
         trace_state=trace.trace_state,
-        **{"status": "success", "status_message": None, "events": [], "links": [], **common},
     )
+    if details is not None:
+        force_setattr(record, "kind", intern(str(details.kind)))  # interned: a default is omitted by identity
+        force_setattr(record, "dropped", _dropped(details))
+    return record
 
 
 def _checked(attributes: dict[str, Any]) -> dict[str, Any]:
     """The attributes, made right where the quick way of `set_attribute` took what it did not look at."""
     for key, value in attributes.items():
         if type(key) is not str or len(key) > _KEY_LENGTH or (type(value) is int and not -_LARGE < value < _LARGE):
-            return {_text(name)[:_KEY_LENGTH]: snapshot(found) for name, found in attributes.items()}
+            return {str(name)[:_KEY_LENGTH]: snapshot(found) for name, found in attributes.items()}
     return attributes
 
 
-def _detailed(details: Any, epoch: int, attributes: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a record that most spans leave at their defaults."""
-    if details.cuts:
-        attributes[CUTS] = details.cuts
-    dropped = {
+def _events(details: Details, epoch: int) -> list[SpanEvent]:
+    return [SpanEvent(name=name, time_unix_nano=at + epoch, attributes=values) for name, at, values in details.events]
+
+
+def _dropped(details: Details) -> dict[str, int]:
+    counts = {
         "attributes": details.dropped_attributes,
         "events": details.dropped_events,
         "links": details.dropped_links,
     }
-    return {
-        "status": "success" if details.status is None else details.status.value,
-        "status_message": details.status_message,
-        "kind": intern(_text(details.kind)),  # msgspec omits a default only where it is the very same object
-        "events": [
-            SpanEvent(name=name, time_unix_nano=at + epoch, attributes=values) for name, at, values in details.events
-        ],
-        "links": [_link(link) for link in details.links],
-        "dropped": {what: count for what, count in dropped.items() if count},
-    }
+    return {what: count for what, count in counts.items() if count}
 
 
 def _link(link: Link) -> SpanLink:
@@ -86,16 +91,12 @@ def _link(link: Link) -> SpanLink:
     )
 
 
-def _text(value: object) -> str:
-    return value if type(value) is str else str(value)
-
-
-def summary_record(settings: Settings, ids: tuple[int, int], at: int, lost: dict[str, int]) -> SpanRecord:
+def summary_record(settings: Settings, at: int, lost: dict[str, int]) -> SpanRecord:
     """A record that says inside the file what the file lacks: spans lost since the last one, by reason."""
-    trace_id, span_id = ids
+    ids = settings.counters.ids
     return SpanRecord(
-        trace_id=f"{trace_id:032x}",
-        span_id=f"{span_id:016x}",
+        trace_id=f"{ids.new_trace_id():032x}",
+        span_id=f"{ids.new_trace_id() >> 64 or 1:016x}",
         parent_span_id=None,
         name="prela.dropped",
         span_type="custom",

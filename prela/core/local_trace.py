@@ -11,6 +11,7 @@ class LocalTrace:
     """One trace, as far as it lies in this process and under one `Settings`."""
 
     __slots__ = (
+        "_hex_id",
         "buffer",
         "clock",
         "epoch",
@@ -22,7 +23,7 @@ class LocalTrace:
         "trace_state",
     )
 
-    def __init__(self, settings: Settings, trace_id: int, parent_id: int = 0, trace_state: str = "") -> None:
+    def __init__(self, settings: Settings, trace_id: int, parent_id: str | None = None, trace_state: str = "") -> None:
         self.settings: Settings = settings
         self.buffer: Buffer = settings.buffer
         self.indexes: count[int] = settings.counters.ids.indexes
@@ -31,8 +32,16 @@ class LocalTrace:
         """Added to the clock it gives wall time. Anchored once a local trace: a system clock set back in between
         neither reorders its spans nor changes their durations."""
         self.trace_id: int = trace_id
-        self.parent_id: int = parent_id
-        """The span id of the local root's parent, which is in another process or under older settings; 0: none."""
+        self.parent_id: str | None = parent_id
+        """The span id of the local root's parent, which is in another process or under older settings."""
         self.trace_state: str = trace_state
         self.incomplete: bool = False
         """Set when a span of this trace was shed."""
+        self._hex_id = ""
+
+    @property
+    def hex_id(self) -> str:
+        """The trace id in 32 hexadecimal digits."""
+        if not self._hex_id:
+            self._hex_id = f"{self.trace_id:032x}"
+        return self._hex_id

@@ -47,7 +47,7 @@ class ReadableSpan:
     name: str
     span_type: SpanType | str
     _trace: LocalTrace
-    _parent: "ReadableSpan | int | None"  # None: a local root; an int once exported, so that no chain of spans is kept
+    _parent: "ReadableSpan | str | None"  # None: a local root; its id once exported, so that no chain of spans is kept
     _attributes: dict[str, Any]
     _writable: dict[str, Any]  # the same dict while the span is open, and `CLOSED` afterwards
     _token: "Token[Any] | Marker | None"
@@ -59,12 +59,12 @@ class ReadableSpan:
     @property
     def trace_id(self) -> str:
         """32 hexadecimal digits."""
-        return f"{self._trace.trace_id:032x}"
+        return self._trace.hex_id
 
     @property
     def span_id(self) -> str:
         """16 hexadecimal digits."""
-        return f"{self._trace.settings.counters.ids.span_id(self._index):016x}" if self._is_started else "0" * 16
+        return self._trace.settings.counters.ids.span_id(self._index) if self._is_started else "0" * 16
 
     @property
     def parent_span_id(self) -> str | None:
@@ -72,8 +72,7 @@ class ReadableSpan:
         parent = self._parent
         if isinstance(parent, ReadableSpan):
             return parent.span_id
-        parent_id = self._trace.parent_id if parent is None else parent
-        return f"{parent_id:016x}" if parent_id else None
+        return self._trace.parent_id if parent is None else parent
 
     @property
     def context(self) -> SpanContext:

@@ -177,7 +177,7 @@ class Tracer:
         trace = parent._trace
         if trace.settings is settings:
             return trace, parent
-        return LocalTrace(settings, trace.trace_id, int(parent.span_id, 16), trace.trace_state), None
+        return LocalTrace(settings, trace.trace_id, parent.span_id, trace.trace_state), None
 
     def _start_trace(
         self, settings: Settings, remote: SpanContext | None, name: str, span_type: SpanType | str
@@ -193,7 +193,7 @@ class Tracer:
             return unsampled_root(settings.unsampled, trace_id)
         if remote is None:
             return LocalTrace(settings, trace_id)
-        return LocalTrace(settings, trace_id, int(remote.span_id, 16), remote.trace_state)
+        return LocalTrace(settings, trace_id, remote.span_id, remote.trace_state)
 
     def _dress(
         self, span: Span, attributes: Mapping[str, object] | None, kind: SpanKind | str, links: Links | None

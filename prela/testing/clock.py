@@ -32,5 +32,5 @@ class CountingIds(IdGenerator):
     def new_trace_id(self) -> int:
         return next(self._trace_ids)
 
-    def span_id(self, index: int) -> int:
-        return index + 1
+    def span_id(self, index: int) -> str:
+        return f"{index + 1:016x}"

@@ -69,8 +69,7 @@ class FileExporter:
         """
         lines = bytearray()
         for start in range(0, len(spans), CHUNK):
-            for record in spans[start : start + CHUNK]:
-                lines += _line(record)
+            lines += _lines(spans[start : start + CHUNK])
             await give_way()
         if self._pid != os.getpid():
             self._leave_to_parent()
@@ -128,6 +127,13 @@ class FileExporter:
             # Half a line stands in the file now: leave it there, and write on in another.
             log.failed("cutting back a trace file", error)
             self._size = self._max_file_bytes
+
+
+def _lines(records: Sequence[SpanRecord]) -> bytes:
+    try:
+        return jsonl.encode_lines(records)
+    except Exception:
+        return b"".join(map(_line, records))
 
 
 def _line(record: SpanRecord) -> bytes:
