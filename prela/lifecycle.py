@@ -48,8 +48,8 @@ def init(
         sampler: Decides which traces are recorded; see `prela.core.sampler`.
         sample_rate: Instead of a sampler: the share of traces recorded, 0 to 1 (`PRELA_SAMPLE_RATE`).
         resource: Attributes of the process, recorded with each span (`OTEL_RESOURCE_ATTRIBUTES`).
-        auto_instrument: Trace supported libraries by themselves (`PRELA_AUTO_INSTRUMENT`). None is supported yet.
-        capture_content: Record prompts and answers (`PRELA_CAPTURE_CONTENT`). It is for the libraries' integrations.
+        auto_instrument: Trace the calls of supported libraries, once they are imported (`PRELA_AUTO_INSTRUMENT`): `openai`.
+        capture_content: Record prompts and answers, tools' arguments and images (`PRELA_CAPTURE_CONTENT`).
         redact: `redact(key, value)` or `redact(value)`, called with every value before it is queued; what it returns
             is recorded instead. Where it raises, "[redaction failed]" is.
         limits: Bounds of a span and of the queue; see `prela.Limits`.
@@ -61,7 +61,7 @@ def init(
     """
     # Imported here, so that `import prela` stays quick; and all of it, since the worker must import nothing later: a
     # fork would inherit the import locks it holds, and at the end of the interpreter it would come too late.
-    from prela.aio.assembly import import_what_the_worker_needs, make_settings, worker_maker
+    from prela.aio.assembly import import_what_the_worker_needs, make_settings, set_up_integrations, worker_maker
     from prela.config import load
 
     config = load(
@@ -79,6 +79,7 @@ def init(
         exit_timeout=exit_timeout,
     )
     import_what_the_worker_needs(config)
+    set_up_integrations(config)
     if config.debug:
         log.enable_debug()
     ending.set_exit_timeout(config.exit_timeout)

@@ -20,6 +20,7 @@ def make_settings(config: Config, counters: Counters) -> Settings:
         resource=snapshot({**config.resource, "service.name": config.service_name}),
         sampler=config.sampler,
         redact=config.redact,
+        capture_content=config.capture_content,
         limits=config.limits,
         counters=counters,
         explain=explain,
@@ -34,6 +35,12 @@ def import_what_the_worker_needs(config: Config) -> None:
             needed.extend(modules)
     for module in needed:
         import_module(module)
+
+
+def set_up_integrations(config: Config) -> None:
+    """Have supported libraries traced, if that is wanted. By name: nothing below `lifecycle` knows the integrations."""
+    if config.auto_instrument and not config.disabled:
+        import_module("prela.integrations.auto").instrument_what_is_imported()
 
 
 _MODULES = {

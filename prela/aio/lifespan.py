@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.abc
 
-from prela.aio.assembly import make_settings, worker_maker
+from prela.aio.assembly import make_settings, set_up_integrations, worker_maker
 from prela.aio.process import process
 from prela.aio.tracer import Tracer, tracer
 from prela.aio.worker import Worker
@@ -71,6 +71,7 @@ class OpenTracer:
         self._host: _LoopHost
 
     async def __aenter__(self) -> Tracer:
+        set_up_integrations(self._config)
         exporters: dict[str, Any] = {}
         settings = make_settings(self._config, process.counters)
         self._host = _LoopHost(settings, exporters, worker_maker(self._config, exporters))

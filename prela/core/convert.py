@@ -34,8 +34,11 @@ def record_of(span: Span) -> SpanRecord:
     else:
         parent_id = span._parent = parent if isinstance(parent, str) else span_id(parent._index)
     details = span._details
-    if details is not None and details.cuts:
-        attributes[CUTS] = details.cuts
+    if details is not None:
+        if details.deferred:
+            details.complete(attributes, settings.limits)
+        if details.cuts:
+            attributes[CUTS] = details.cuts
     # Fifteen arguments are the most that CPython passes by name without making a dict of them, which takes thrice as
     # long; two that most spans leave at their defaults come afterwards.
     record = SpanRecord(

@@ -3,7 +3,7 @@
 A span gets its `Details` when it first needs them. The limits are applied here, and everything cut is counted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from prela.core import log
@@ -18,16 +18,22 @@ _ENTRY_BYTES: Final = 128
 _REDACTION_FAILED: Final = "[redaction failed]"
 
 
+Complete = Callable[[], Mapping[str, object]]
+"""Works out attributes from what a span holds on to; must not depend on anything that may change meanwhile."""
+
+
 class Details:
     """See the module."""
 
     __slots__ = (
         "_overwrote",
         "cuts",
+        "deferred",
         "dropped_attributes",
         "dropped_events",
         "dropped_links",
         "events",
+        "held",
         "kind",
         "links",
         "size",
@@ -46,6 +52,10 @@ class Details:
         self.dropped_events: int = 0
         self.dropped_links: int = 0
         self.cuts: int = 0
+        self.deferred: list[Complete] = []
+        """Attributes still to be worked out, by the worker."""
+        self.held: int = 0
+        """Bytes of what these hold on to."""
         self.size: int = 0
         """Bytes beyond what every span is charged, by estimate."""
         self._overwrote = False
@@ -60,6 +70,21 @@ class Details:
         attributes[key] = copy.take(value)
         self.cuts += copy.cuts
         self.size += copy.size + (_ENTRY_BYTES if len(attributes) > QUICK_ATTRIBUTES else 0)
+
+    def complete_later(self, complete: Complete, size: int) -> None:
+        """Put off working out some attributes, and charge for what that holds on to."""
+        self.deferred.append(complete)
+        self.held += size
+        self.size += size
+
+    def complete(self, attributes: dict[str, Any], limits: Limits) -> None:
+        """Work out what was put off. Where that fails, the rest is kept."""
+        while self.deferred:
+            try:
+                for key, value in self.deferred.pop(0)().items():
+                    self.set_attribute(attributes, limits, key, value)
+            except Exception as error:
+                log.failed("working out attributes", error)
 
     def add_event(self, limits: Limits, name: str, at: int, attributes: Mapping[str, object] | None) -> None:
         """Add an event that happened at a time of the local trace's clock."""
@@ -93,7 +118,7 @@ class Details:
         if self._overwrote:
             weighed = Snapshot()
             weighed.take(list(attributes.values()))
-            self.size = weighed.size + _ENTRY_BYTES * (len(attributes) + len(self.events) + len(self.links))
+            self.size = self.held + weighed.size + _ENTRY_BYTES * (len(attributes) + len(self.events) + len(self.links))
 
     def _copied(self, limits: Limits, attributes: Mapping[str, object] | None) -> dict[str, Any]:
         """The attributes of an event or a link, under the same limits as a span's."""

@@ -6,6 +6,7 @@ What counts as a cancellation is handed in as an `Explain`, because the loops' e
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
+from prela.core.private import WITHHELD, is_withheld, without_secrets
 from prela.record.enums import SpanStatus
 
 LEAF_EVENTS: Final = 64
@@ -121,7 +122,9 @@ def exception_attributes(error: BaseException, branch: str | None = None) -> dic
 def message_of(error: BaseException) -> str:
     """`str(error)`, or what went wrong with it; an exception's own `__str__` may raise."""
     try:
-        return str(error)
+        if is_withheld(error):
+            return WITHHELD
+        return without_secrets(str(error))
     except Exception as again:
         return f"<{type(again).__name__} in __str__ of {type(error).__qualname__}>"
 
@@ -131,6 +134,11 @@ def _stack_of(error: BaseException) -> str:
     import traceback
 
     try:
-        return "".join(traceback.format_exception(type(error), error, error.__traceback__, limit=-_STACK_FRAMES))
+        if is_withheld(error):
+            # Where, and not what: the lines of the program may hold what is withheld, too.
+            frames = traceback.extract_tb(error.__traceback__, limit=-_STACK_FRAMES)
+            return "".join(f'  File "{frame.filename}", line {frame.lineno}, in {frame.name}\n' for frame in frames)
+        formatted = traceback.format_exception(type(error), error, error.__traceback__, limit=-_STACK_FRAMES)
+        return without_secrets("".join(formatted))
     except Exception as again:
         return f"<{type(again).__name__} while formatting the stack>"

@@ -53,6 +53,7 @@ class Settings:
 
     __slots__ = (
         "buffer",
+        "capture_content",
         "clock",
         "counters",
         "explain",
@@ -76,6 +77,7 @@ class Settings:
         counters: Counters | None = None,
         sampler: Sampler | None = None,
         redact: Redact | None = None,
+        capture_content: bool = True,
         limits: Limits | None = None,
         explain: Explain = explain_builtin,
         clock: Callable[[], int] = monotonic_ns,
@@ -94,6 +96,8 @@ class Settings:
         self.sampler: Sampler = sampler or AlwaysOn()
         self.verdict_on_roots: bool | None = verdict_on_roots(self.sampler)
         self.redact: Redact | None = redact
+        self.capture_content: bool = capture_content
+        """Whether integrations record what is said to a model, and what it says."""
         self.explain: Explain = explain
         self.clock: Callable[[], int] = clock
         """Nanoseconds that never go back; durations come from it."""
@@ -107,6 +111,7 @@ class Settings:
             resource=self.resource,
             sampler=self.sampler,
             redact=self.redact,
+            capture_content=self.capture_content,
             limits=self.limits,
             explain=self.explain,
             clock=self.clock,

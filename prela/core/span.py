@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from prela.core import log
-from prela.core.details import Details
+from prela.core.details import Complete, Details
 from prela.core.outcome import STREAM_OUTCOME, exception_attributes, judge
 from prela.core.readable import CLOSED, NOT_ENTERED, NOT_STARTED, ReadableSpan
 from prela.core.settings import QUICK_ATTRIBUTES, QUICK_STRING, Limits
@@ -166,6 +166,14 @@ class Span(ReadableSpan):
         except Exception as error:
             log.failed("set_status", error)
 
+    def _complete_later(self, complete: Complete, size: int) -> None:
+        """Have the worker add what `complete` returns, which is charged with `size` bytes until then."""
+        try:
+            if details := self._open_details("_complete_later"):
+                details.complete_later(complete, size)
+        except Exception as error:
+            log.failed("_complete_later", error)
+
     def end(self) -> None:
         """End the span now. It stays current where it was entered, until it is left."""
         self._end_with(None)
@@ -293,6 +301,7 @@ class Span(ReadableSpan):
         redact = self._trace.settings.redact
         try:
             if redact is not None:
+                details.complete(self._attributes, self._limits)  # `redact` sees every value before it is queued
                 self._attributes = details.redact_all(redact, self._attributes)
             details.settle_size(self._attributes)
         except RecursionError:

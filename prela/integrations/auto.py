@@ -1,0 +1,14 @@
+"""Which integrations `init()` sets up by itself: those of libraries that the program imports, before or after."""
+
+from prela.integrations.importing import when_imported
+
+
+def instrument_what_is_imported() -> None:
+    """Have every supported library traced once it has been imported. Doing so again changes nothing."""
+    when_imported("openai", _openai)
+
+
+def _openai() -> None:
+    from prela.integrations.openai import instrument
+
+    instrument()

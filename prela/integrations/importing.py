@@ -1,0 +1,85 @@
+"""Runs a function once a module has been imported: at once if it has been, else right after it is.
+
+So `init()` need not import libraries that the program may never use, and works before and after they are imported.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from threading import get_ident
+from types import ModuleType
+from typing import Any
+
+from prela.core import log
+
+
+def when_imported(name: str, function: Callable[[], object]) -> None:
+    """Call `function` after the module of this name has been imported; one function a module. What it raises is logged."""
+    if name in sys.modules:
+        _guarded(function)
+    elif not any(isinstance(finder, _Waiting) and finder.name == name for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Waiting(name, function))
+
+
+def forget(name: str) -> None:
+    """Call nothing for this module any more."""
+    for finder in [found for found in sys.meta_path if isinstance(found, _Waiting) and found.name == name]:
+        sys.meta_path.remove(finder)
+
+
+def _guarded(function: Callable[[], object]) -> None:
+    try:
+        function()
+    except Exception as error:
+        log.failed("an integration", error)
+
+
+class _Waiting(MetaPathFinder):
+    """Stands first in `sys.meta_path` until its module has been imported; to look for a module is not to import it."""
+
+    def __init__(self, name: str, function: Callable[[], object]) -> None:
+        self.name = name
+        self._function = function
+        self._looking: set[int] = set()  # threads that are being told where the module is
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        thread = get_ident()
+        if fullname != self.name or thread in self._looking:
+            return None
+        self._looking.add(thread)
+        try:
+            spec = find_spec(fullname)
+        finally:
+            self._looking.discard(thread)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Notifying(spec.loader, self._imported)
+        return spec
+
+    def _imported(self) -> None:
+        forget(self.name)
+        self._function()
+
+
+class _Notifying(Loader):
+    """A module's own loader, and a function to call when it has done its work."""
+
+    def __init__(self, loader: Any, function: Callable[[], object]) -> None:
+        self._loader = loader
+        self._function = function
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)  # type: ignore[no-any-return]
+
+    def exec_module(self, module: ModuleType) -> None:
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader  # nothing of us stays in sight
+        module.__loader__ = self._loader
+        self._loader.exec_module(module)
+        _guarded(self._function)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)

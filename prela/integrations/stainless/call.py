@@ -1,0 +1,422 @@
+"""One call of a model under way, from the client's `request` to the last chunk of its answer, and its span.
+
+The program waits for what is done here, so it is little: what is sent and what comes is held on to, and taken apart by
+the worker (`completion`).
+"""
+
+import sys
+from collections.abc import Mapping
+from contextvars import ContextVar, Token
+from typing import Any, Final, NamedTuple
+
+from prela.core import log
+from prela.core.private import keep_secret, withhold, without_secrets
+from prela.core.silent import SUPPRESSION
+from prela.core.span import Span, current_span
+from prela.core.tracer import Tracer
+from prela.integrations import semconv
+from prela.integrations.stainless.completion import Completion, share
+from prela.integrations.stainless.provider import Operation, Provider, Request
+from prela.integrations.stainless.streams import is_stream, watch_body, watch_raw, watch_stream
+from prela.integrations.stainless.timing import Timing
+from prela.record.enums import SpanKind, SpanStatus
+
+_BODY_LIMIT: Final = 8 * 1024 * 1024
+"""Bytes of a body read by the program itself that are kept, to be looked into."""
+_REQUEST_ID: Final = ("x-request-id", "request-id", "apim-request-id")
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+_get = current_span.get
+_set = current_span.set
+_reset = current_span.reset
+
+
+class Caller:
+    """Begins the calls of one client library.
+
+    Args:
+        tracer: Makes the spans.
+        provider: Knows the API.
+        stream_usage: Ask for the usage of streams that do not tell it unasked; the consumer then sees one chunk more.
+    """
+
+    def __init__(self, tracer: Tracer, provider: Provider, *, stream_usage: bool = False) -> None:
+        self.tracer = tracer
+        self.provider = provider
+        self.stream_usage = stream_usage
+        self.is_active = True
+        """False after `uninstrument()`, for those who still hold a replaced method."""
+
+    def begin(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "Call | UnrecordedCall | None":
+        """The call that begins; None where there is nothing to be done for it."""
+        try:
+            settings = self.tracer._settings
+            if settings is None or not self.is_active:
+                return None
+            if _get() is SUPPRESSION:
+                # Below a traced call (one made by a callback of it) the steps of this one must not pass for its own.
+                return None if current_call.get() is None else UnrecordedCall(None, args, kwargs)
+            return self._begin(client, args, kwargs)
+        except Exception as error:
+            log.failed("tracing a call", error)
+            return None
+
+    def _begin(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "Call | UnrecordedCall":
+        options = kwargs["options"] if "options" in kwargs else args[1]
+        streamed = bool(kwargs.get("stream"))
+        url = client.base_url
+        body = _body_of(options)
+        request = Request(str(options.method).upper(), _path_of(str(options.url), url), body, str(url.host), streamed)
+        operation = self.provider.describe(request)
+        attributes = {
+            **operation.attributes,
+            semconv.SERVER_ADDRESS: request.host,
+            semconv.SERVER_PORT: url.port or _DEFAULT_PORTS.get(url.scheme),
+        }
+        span = self.tracer.start_span(operation.span_name, operation.span_type, attributes, kind=SpanKind.CLIENT)
+        if not span.is_recording:
+            return UnrecordedCall(span, args, kwargs)
+        keep_secret(getattr(client, "api_key", None))
+        if self.stream_usage and streamed:
+            changed = self.provider.with_stream_usage(operation, body)
+            if changed is not None:
+                args, kwargs = _with_body(args, kwargs, options, changed)
+        return Call(span, self.provider, operation, streamed, body, args, kwargs)
+
+
+def _body_of(options: Any) -> Mapping[str, Any]:
+    body = options.json_data if isinstance(options.json_data, Mapping) else {}
+    extra = getattr(options, "extra_json", None)
+    return {**body, **extra} if isinstance(extra, Mapping) else body
+
+
+def _path_of(url: str, base: Any) -> str:
+    """The path below the base URL, also of an absolute URL."""
+    path = url.partition("?")[0].partition("#")[0]
+    if "://" in path:
+        path = "/" + path.partition("://")[2].partition("/")[2]
+        path = path.removeprefix(str(base.path).rstrip("/"))
+    return "/" + path.strip("/")
+
+
+def _with_body(
+    args: tuple[Any, ...], kwargs: dict[str, Any], options: Any, body: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of `request` with another body; the options are the caller's, and are not changed."""
+    changed = options.model_copy() if hasattr(options, "model_copy") else options.copy()
+    changed.json_data = body
+    if "options" in kwargs:
+        return args, {**kwargs, "options": changed}
+    return (args[0], changed, *args[2:]), kwargs
+
+
+class Step(NamedTuple):
+    """What is to be undone after a piece of the client's own code has run."""
+
+    span: "Token[Span | None] | None"
+    call: "Token[Call | None] | None"
+    began: int
+
+
+class UnrecordedCall:
+    """A call whose span is not recorded: its span is made current, so that those below are not recorded either."""
+
+    def __init__(self, span: Span | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._span = span
+        self.args = args
+        self.kwargs = kwargs
+
+    def enter(self) -> Step:
+        """Begin the client's own code."""
+        return Step(None if self._span is None else _set(self._span), current_call.set(None), 0)
+
+    def leave(self, step: Step) -> None:
+        """End it."""
+        _leave(step)
+
+    def fail(self, error: BaseException) -> None:
+        """Nothing is recorded."""
+
+    def returned(self, result: object) -> None:
+        """Nothing is recorded."""
+
+
+class Call:
+    """See the module. Its span ends exactly once: the first of `completed`, `closed`, `fail` and `dropped` ends it."""
+
+    __slots__ = (
+        "_body_parts",
+        "_chunks",
+        "_completion",
+        "_consumer_time",
+        "_ended",
+        "_first_chunk",
+        "_has_body",
+        "_held",
+        "_in_step",
+        "_last_step",
+        "_read_time",
+        "_response",
+        "_retries",
+        "_status_code",
+        "_streamed",
+        "args",
+        "keeps_items",
+        "kwargs",
+        "provider",
+        "reads_events",
+        "span",
+        "timing",
+    )
+
+    def __init__(
+        self,
+        span: Span,
+        provider: Provider,
+        operation: Operation,
+        streamed: bool,
+        body: Mapping[str, Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        self.span = span
+        self.provider = provider
+        self.args = args
+        self.kwargs = kwargs
+        self.timing: Timing = Timing(span._trace.clock)
+        self.reads_events: bool = False
+        """Whether a `Stream` of the client reads the body."""
+        self.keeps_items: bool = False
+        """Whether the items themselves must be kept, for want of their text."""
+        self._streamed = streamed
+        self._has_body = False  # whether one is being watched
+        self._response: Any = None
+        self._status_code = 0
+        self._ended = False
+        self._chunks = 0
+        self._first_chunk = 0
+        self._last_step = 0
+        self._read_time = 0
+        self._consumer_time = 0
+        self._retries = 0
+        self._in_step = False  # only told of steps in which the span could not be made current
+        self._body_parts: list[bytes] = []
+        self._held = 0
+        capture = span._trace.settings.capture_content
+        content = {key: share(body[key]) for key in provider.content_keys(operation) if key in body} if capture else {}
+        self._completion = Completion(provider, operation, content, capture)
+
+    # --- the call itself ------------------------------------------------------------------------------------------
+
+    def enter(self) -> Step:
+        """Begin the client's own code: the span is current while it runs."""
+        return Step(_set(self.span), current_call.set(self), 0)
+
+    def leave(self, step: Step) -> None:
+        """End it."""
+        _leave(step)
+
+    def sends(self, request: Any) -> None:
+        """Take note of an HTTP request, one for each attempt."""
+        headers = request.headers
+        for name in ("authorization", "api-key", "x-api-key"):
+            if name in headers:
+                keep_secret(headers[name].removeprefix("Bearer "))
+        self._held = max(self._held, int(headers.get("content-length", 0)))
+
+    def begin_retry(self, arguments: Mapping[str, Any]) -> tuple[int, dict[str, object]]:
+        """Take note that an attempt failed, before the client sleeps."""
+        self._retries += 1
+        reason: dict[str, object] = {semconv.RETRY_ATTEMPT: self._retries}
+        response, error = arguments.get("response"), sys.exception()
+        if response is not None:
+            reason[semconv.HTTP_STATUS] = response.status_code
+        elif error is not None:
+            reason[semconv.ERROR_TYPE] = type(error).__qualname__
+        return self.span._trace.clock(), reason
+
+    def end_retry(self, retry: tuple[int, dict[str, object]]) -> None:
+        """Record the attempt, after the client slept, or was cancelled while it did."""
+        began, attributes = retry
+        slept = self.span._trace.clock() - began
+        self.timing.slept(slept)
+        self.span.add_event(semconv.RETRY_EVENT, {**attributes, semconv.RETRY_WAIT: slept / 1e9})
+
+    def receives(self, client: Any, response: Any) -> None:
+        """Take note of the response, before the client makes anything of it."""
+        try:
+            self._response = response
+            self._note_response(response)
+            self._completion.content_type = response.headers.get("content-type", "")
+            self._completion.make_decoder = getattr(client, "_make_sse_decoder", None)
+            if not (response.is_closed or response.is_stream_consumed):
+                watch_body(self, response)
+                self._has_body = True
+        except Exception as error:
+            log.failed("watching a response", error)
+
+    def _note_response(self, response: Any) -> None:
+        self._status_code = response.status_code
+        for name in _REQUEST_ID:
+            if name in response.headers:
+                self.span.set_attribute(semconv.REQUEST_ID, response.headers[name])
+                break
+
+    def returned(self, result: object) -> None:
+        """The client's `request` returned: end the span, or have it end with the stream."""
+        response, self._response = self._response, None  # a response that is watched holds this call
+        try:
+            if is_stream(result):
+                watch_stream(self, result)
+            elif self._has_body:
+                if self._streamed and hasattr(result, "_parse"):
+                    watch_raw(self, result)
+            else:
+                if response is not None:
+                    self._completion.take_body(response.content)
+                self._end()
+        except Exception as error:
+            log.failed("recording a response", error)
+            self._end()
+
+    # --- the stream -----------------------------------------------------------------------------------------------
+
+    def begin_step(self) -> Step:
+        """The client's own code runs for one more item."""
+        now = self.span._trace.clock()
+        if self._last_step:
+            self._consumer_time += now - self._last_step
+        self._in_step = _get() is SUPPRESSION
+        return Step(None if self._in_step else _set(self.span), None, now)
+
+    def end_step(self, step: Step, item: object = None) -> None:
+        """It has, and made this item, or none."""
+        self._in_step = False
+        if step.span is not None:
+            try:
+                _reset(step.span)
+            except (ValueError, RuntimeError):
+                pass  # the step was finished in another context, as when the collector closes it
+        now = self._last_step = self.span._trace.clock()
+        self._read_time += now - step.began
+        if item is not None:
+            if not self._chunks:
+                self._first_chunk = now
+            self._chunks += 1
+            if not self.reads_events:
+                self._take_bytes(item)
+            elif self.keeps_items:
+                self._completion.add_item(item)
+
+    def add_event(self, text: str) -> None:
+        """Keep the text of an event of the stream."""
+        self._completion.add_event(text)
+
+    def _take_bytes(self, chunk: Any) -> None:
+        self._completion.bytes_read += len(chunk)
+        if self._completion.bytes_read <= _BODY_LIMIT:
+            self._body_parts.append(chunk)
+
+    def completed(self) -> None:
+        """The stream was read to its end."""
+        self._end("completed")
+
+    def closed(self, error: BaseException | None = None) -> None:
+        """The response was closed; `error` is what its consumer was left by.
+
+        The client closes it too, within a step, when it has read all: then the step says how the stream ended.
+        """
+        if self._ended or self._in_step or _get() is self.span:
+            return
+        if error is not None and self._is_cancellation(error):
+            self._end("cancelled", error)
+            return
+        if error is not None:
+            self.span.set_attribute(semconv.STREAM_CONSUMER_ERROR, type(error).__qualname__)
+        self._end("closed_early")
+
+    def dropped(self) -> None:
+        """Nobody holds the stream any more."""
+        if not self._ended:
+            self._end("closed_early" if self._chunks else "abandoned")
+
+    def dropped_body(self) -> None:
+        """Nobody holds the body any more, nor a stream that reads it."""
+        if not self.reads_events:
+            self.dropped()
+
+    # --- the end --------------------------------------------------------------------------------------------------
+
+    def fail(self, error: BaseException) -> None:
+        """An exception is on its way to the program."""
+        self._end("error", error)
+
+    def _is_cancellation(self, error: BaseException) -> bool:
+        return not isinstance(error, Exception) or self.span._trace.settings.explain(error) is not None
+
+    def _end(self, outcome: str = "completed", error: BaseException | None = None) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        try:
+            self._record_end(outcome, error)
+        except Exception as failure:
+            log.failed("recording the end of a call", failure)
+        self.span._end_with(error, stream=outcome if self._streamed or self._has_body else None)
+
+    def _record_end(self, outcome: str, error: BaseException | None) -> None:
+        span, completion = self.span, self._completion
+        if error is not None:
+            self._record_error(error)
+        attributes: dict[str, object] = dict(self.timing.attributes(span._trace.clock()))
+        if self._status_code:
+            attributes[semconv.HTTP_STATUS] = self._status_code
+        if self._retries:
+            attributes[semconv.HTTP_RESEND] = self._retries
+        if self._streamed:
+            attributes[semconv.STREAM_CHUNKS] = self._chunks
+        if self._read_time:
+            attributes[semconv.TIME_RECEIVE] = self._read_time / 1e9
+            attributes[semconv.TIME_CONSUMER] = self._consumer_time / 1e9
+        if self._first_chunk and self._streamed:
+            attributes[semconv.TIME_TO_FIRST_CHUNK] = (self._first_chunk - span._start) / 1e9
+        if completion.bytes_read:
+            attributes[semconv.STREAM_BYTES] = completion.bytes_read
+        if self._body_parts and completion.bytes_read <= _BODY_LIMIT:
+            completion.take_body(b"".join(self._body_parts))
+        self._body_parts = []
+        span.set_attributes(attributes)
+        if error is None:
+            self._record_failure()
+        span._complete_later(completion, self._held + completion.size)
+
+    def _record_error(self, error: BaseException) -> None:
+        if not self.span._trace.settings.capture_content:
+            withhold(error)
+        if isinstance(error, Exception) and self.span._trace.settings.explain(error) is None:
+            self.span.set_attribute(semconv.ERROR_TYPE, type(error).__qualname__)
+        response = getattr(error, "response", None)
+        if hasattr(response, "status_code") and hasattr(response, "headers"):
+            self._note_response(response)
+
+    def _record_failure(self) -> None:
+        """A failure that the response tells, and no exception."""
+        failure = self._completion.failure()
+        if failure is not None:
+            shown = failure.message is not None and self.span._trace.settings.capture_content
+            self.span.set_attribute(semconv.ERROR_TYPE, failure.type)
+            self.span.set_status(SpanStatus.ERROR, without_secrets(str(failure.message)) if shown else None)
+
+
+current_call: ContextVar[Call | None] = ContextVar("prela.current_call", default=None)
+"""The call whose client's own code is running."""
+
+
+def _leave(step: Step) -> None:
+    try:
+        if step.call is not None:
+            current_call.reset(step.call)
+        if step.span is not None:
+            _reset(step.span)
+    except (ValueError, RuntimeError):
+        pass  # the coroutine was closed in another context

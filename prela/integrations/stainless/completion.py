@@ -1,0 +1,169 @@
+"""What a call leaves for the worker: to take apart what was sent and what came, and make attributes of it.
+
+The program only hands over; texts are immutable, so what is held on to is what was said at the time, and a history
+that is sent again with every turn is held once.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from prela.core import log
+from prela.core.private import without_secrets
+from prela.integrations import semconv
+from prela.integrations.stainless import cost
+from prela.integrations.stainless.media import without_media
+from prela.integrations.stainless.provider import Assembly, Failure, Operation, Provider
+from prela.record.values import snapshot
+
+_FOLD_AT: Final = 1024 * 1024
+"""Characters of events that are held on to before they are put together at once, in the program's time."""
+_SIGNS_OF_FAILURE: Final = ('"failed"', '"error"')
+"""One of these is in every response that tells a failure. Inside a text the quotation marks would be escaped."""
+
+_decode = msgspec.json.decode
+
+
+class Completion:
+    """The response as it comes, and, called in the worker, the attributes of both sides.
+
+    Args:
+        provider: Knows the shapes.
+        operation: What was asked for.
+        content: The content parts of the request's body, shared by `share`.
+        capture: Whether content is recorded.
+    """
+
+    __slots__ = (
+        "_assembly",
+        "_body",
+        "_capture",
+        "_content",
+        "_events",
+        "_items",
+        "_operation",
+        "_pending",
+        "_provider",
+        "bytes_read",
+        "content_type",
+        "make_decoder",
+        "size",
+    )
+
+    def __init__(self, provider: Provider, operation: Operation, content: Mapping[str, Any], capture: bool) -> None:
+        self._provider = provider
+        self._operation = operation
+        self._content = content
+        self._capture = capture
+        self._body = b""
+        self._events: list[str] = []
+        self._items: list[Any] = []
+        self._pending = 0
+        self._assembly: Assembly | None = None
+        self.bytes_read: int = 0
+        """Of a body that the program reads itself."""
+        self.size: int = 0
+        """Bytes held on to, of the response."""
+        self.content_type: str = ""
+        self.make_decoder: Callable[[], Any] | None = None
+        """Makes the client's own decoder of server-sent events."""
+
+    # --- in the program's time ------------------------------------------------------------------------------------
+
+    def add_event(self, text: str) -> None:
+        """Hold on to the text of an event."""
+        self._events.append(text)
+        self.size += len(text)
+        self._pending += len(text)
+        if self._pending > _FOLD_AT:
+            self._fold()
+
+    def add_item(self, item: object) -> None:
+        """Hold on to an event that comes without its text."""
+        self._items.append(snapshot(item))
+
+    def take_body(self, body: bytes) -> None:
+        """Hold on to a whole response, unless it is none that could be looked into."""
+        if "json" in self.content_type or "event-stream" in self.content_type:
+            self._body = body
+            self.size += len(body)
+
+    def failure(self) -> Failure | None:
+        """How the response says that the call failed, if it does."""
+        last = self._events[-1] if self._events else self._body.decode(errors="replace") if self._body else ""
+        if not any(sign in last for sign in _SIGNS_OF_FAILURE):
+            return None
+        body = _object(last)
+        return None if body is None else self._provider.failure(self._operation, body)
+
+    # --- in the worker --------------------------------------------------------------------------------------------
+
+    def __call__(self) -> Mapping[str, object]:
+        """The attributes."""
+        provider, operation = self._provider, self._operation
+        attributes: dict[str, object] = {}
+        if self._content:
+            attributes.update(_clean(provider.request_content(operation, self._content)))
+        body = self._response()
+        if body:
+            attributes.update(provider.response_attributes(operation, body))
+            if self._capture:
+                attributes.update(_clean(provider.response_content(operation, body)))
+            price = cost.in_usd(provider, operation, attributes)
+            if price is not None:
+                attributes[semconv.COST] = price
+        return attributes
+
+    def _response(self) -> Mapping[str, Any]:
+        """The response, as a plain one would have been."""
+        if "event-stream" in self.content_type and self._body and self.make_decoder is not None:
+            self._events += [event.data for event in self.make_decoder().iter_bytes(iter([self._body]))]
+        if self._events or self._items or self._assembly is not None:
+            return self._fold().body()
+        return (_object(self._body) if self._body else None) or {}
+
+    def _fold(self) -> Assembly:
+        assembly = self._assembly = self._assembly or self._provider.assemble(self._operation)
+        events = [event for text in self._events if (event := _object(text)) is not None]
+        self._events, self._pending = [], 0
+        for event in events + self._items:
+            try:
+                assembly.add(event)
+            except Exception as error:
+                log.failed("reading an event of a stream", error)
+        self._items = []
+        return assembly
+
+
+def _object(text: str | bytes) -> dict[str, Any] | None:
+    """The JSON object that a text is, or None: "[DONE]" is none, and what is broken is the client's to complain of."""
+    try:
+        value = _decode(text)
+    except (msgspec.DecodeError, UnicodeError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _clean(content: Mapping[str, object]) -> dict[str, object]:
+    """The content without what must not be recorded, and without what is too large to be looked at."""
+    return {key: without_media(value, without_secrets) for key, value in content.items()}
+
+
+def share(value: Any) -> Any:
+    """A copy that shares its leaves, if those are immutable: of one part of a request's body."""
+    kind = type(value)
+    if kind is str:
+        return value
+    if kind is dict:
+        return {key: item if type(item) is str else share(item) for key, item in value.items()}
+    if kind is list or kind is tuple:
+        if value and type(value[0]) in _NUMBERS:
+            return list(value)  # tokens: as long as they like
+        return [item if type(item) is str else share(item) for item in value]
+    if kind is int or kind is float or kind is bool or value is None:
+        return value
+    return snapshot(value)
+
+
+_NUMBERS: Final = frozenset({int, float})

@@ -1,0 +1,254 @@
+"""A streamed response, watched from inside the client's own objects: the user is given those, and nothing else.
+
+Three places are watched, since there are three ways to read a stream and more to leave it:
+
+- the iterator inside the client's `Stream`: every item, exception and end that the consumer sees passes it;
+- the decoder inside it, which has each event's text, so that nothing need be taken apart while the program waits;
+- the body of the HTTP response below, which is closed however a stream is left, and is read by those who asked for the
+  raw response.
+"""
+
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from prela.core import log
+
+if TYPE_CHECKING:
+    from prela.integrations.stainless.call import Call
+
+_CLIENTS_GENERATOR: Final = "__stream__"
+"""The method of the client's `Stream` that closes the response when it is collected."""
+
+
+def watch_stream(call: "Call", stream: Any) -> None:
+    """Put the call between the client's stream and what it reads from."""
+    iterator = stream._iterator
+    call.reads_events = True
+    if hasattr(iterator, "__anext__"):
+        stream._iterator = AsyncSteps(call, iterator)
+    else:
+        stream._iterator = Steps(call, iterator)
+    call.keeps_items = not _watch_decoder(call, getattr(stream, "_decoder", None))
+
+
+def _watch_decoder(call: "Call", decoder: Any) -> bool:
+    """Have each event's text told to the call as the decoder makes it; False where that cannot be."""
+    decode: Callable[[str], Any] | None = getattr(decoder, "decode", None)
+    if decode is None or not hasattr(decoder, "__dict__"):
+        return False
+    add = call.add_event
+
+    def watched(line: str) -> Any:
+        event = decode(line)
+        if event is not None:
+            add(event.data)
+        return event
+
+    decoder.decode = watched
+    return True
+
+
+def watch_raw(call: "Call", raw: Any) -> None:
+    """Watch the stream that a raw response makes, if its user asks for one by `parse()`."""
+    parse = raw._parse
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        parsed = parse(*args, **kwargs)
+        try:
+            if is_stream(parsed):
+                watch_stream(call, parsed)
+        except Exception as error:
+            log.failed("watching a stream", error)
+        return parsed
+
+    raw._parse = watched
+
+
+def is_stream(value: object) -> bool:
+    """Whether this is the client's `Stream` or `AsyncStream`."""
+    return hasattr(value, "_iterator") and hasattr(value, "_decoder")
+
+
+class Steps:
+    """The iterator inside a `Stream`: one step of the client's own code for each item."""
+
+    __slots__ = ("_call", "_inner")
+
+    def __init__(self, call: "Call", inner: Iterator[Any]) -> None:
+        self._call = call
+        self._inner = inner
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        call = self._call
+        step = call.begin_step()
+        try:
+            item = next(self._inner)
+        except StopIteration:
+            call.end_step(step)
+            call.completed()
+            raise
+        except BaseException as error:
+            call.end_step(step)
+            call.fail(error)
+            raise
+        call.end_step(step, item)
+        return item
+
+    def close(self) -> None:
+        """What a generator in this place would have."""
+        self._inner.close()  # type: ignore[attr-defined]
+        self._call.closed()
+
+    def __del__(self) -> None:
+        self._call.dropped()
+
+
+class AsyncSteps:
+    """The iterator inside an `AsyncStream`."""
+
+    __slots__ = ("_call", "_inner")
+
+    def __init__(self, call: "Call", inner: AsyncIterator[Any]) -> None:
+        self._call = call
+        self._inner = inner
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        call = self._call
+        step = call.begin_step()
+        try:
+            item = await self._inner.__anext__()
+        except StopAsyncIteration:
+            call.end_step(step)
+            call.completed()
+            raise
+        except BaseException as error:
+            call.end_step(step)
+            call.fail(error)
+            raise
+        call.end_step(step, item)
+        return item
+
+    async def aclose(self) -> None:
+        """What an async generator in this place would have."""
+        await self._inner.aclose()  # type: ignore[attr-defined]
+        self._call.closed()
+
+    def __del__(self) -> None:
+        self._call.dropped()
+
+
+def watch_body(call: "Call", response: Any) -> None:
+    """Put the call between an HTTP response that has not been read and its body."""
+    library = sys.modules[type(response).__module__.partition(".")[0]]
+    kind = _async_body(library) if hasattr(response.stream, "__aiter__") else _sync_body(library)
+    response.stream = kind(call, response.stream)
+
+
+@cache
+def _sync_body(library: Any) -> type:
+    """The class for bodies of a synchronous client of this HTTP library, which checks that they are of its own."""
+
+    class Body(library.SyncByteStream):  # type: ignore[misc]
+        def __init__(self, call: "Call", inner: Any) -> None:
+            self._call = call
+            self._inner = inner
+
+        def __iter__(self) -> Iterator[bytes]:
+            return iter(self._inner) if self._call.reads_events else self._watched()
+
+        def _watched(self) -> Iterator[bytes]:
+            call = self._call
+            chunks = iter(self._inner)
+            while True:
+                step = call.begin_step()
+                try:
+                    chunk = next(chunks)
+                except StopIteration:
+                    call.end_step(step)
+                    call.completed()
+                    return
+                except BaseException as error:
+                    call.end_step(step)
+                    call.fail(error)
+                    raise
+                call.end_step(step, chunk)
+                yield chunk
+
+        def close(self) -> None:
+            if hasattr(self._inner, "close"):
+                self._inner.close()
+            self._call.closed(by_consumer())
+
+        def __del__(self) -> None:
+            self._call.dropped_body()
+
+    return Body
+
+
+@cache
+def _async_body(library: Any) -> type:
+    """The same for an asynchronous client."""
+
+    class Body(library.AsyncByteStream):  # type: ignore[misc]
+        def __init__(self, call: "Call", inner: Any) -> None:
+            self._call = call
+            self._inner = inner
+
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            return aiter(self._inner) if self._call.reads_events else self._watched()
+
+        async def _watched(self) -> AsyncIterator[bytes]:
+            call = self._call
+            chunks = aiter(self._inner)
+            while True:
+                step = call.begin_step()
+                try:
+                    chunk = await anext(chunks)
+                except StopAsyncIteration:
+                    call.end_step(step)
+                    call.completed()
+                    return
+                except BaseException as error:
+                    call.end_step(step)
+                    call.fail(error)
+                    raise
+                call.end_step(step, chunk)
+                yield chunk
+
+        async def aclose(self) -> None:
+            error = by_consumer()
+            try:
+                if hasattr(self._inner, "aclose"):
+                    await self._inner.aclose()
+            finally:
+                self._call.closed(error)
+
+        def __del__(self) -> None:
+            self._call.dropped_body()
+
+    return Body
+
+
+def by_consumer() -> BaseException | None:
+    """The exception on whose way the response is being closed: a `with` block over the stream was left by it.
+
+    None where the closing is the client's own, of a stream that nobody holds any more: the collector may do that
+    while any exception is being handled.
+    """
+    error = sys.exception()
+    frame = sys._getframe(2)
+    for _ in range(4):
+        if error is None or frame.f_code.co_name == _CLIENTS_GENERATOR:
+            return None
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return error
