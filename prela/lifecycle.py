@@ -48,7 +48,8 @@ def init(
         sampler: Decides which traces are recorded; see `prela.core.sampler`.
         sample_rate: Instead of a sampler: the share of traces recorded, 0 to 1 (`PRELA_SAMPLE_RATE`).
         resource: Attributes of the process, recorded with each span (`OTEL_RESOURCE_ATTRIBUTES`).
-        auto_instrument: Trace the calls of supported libraries, once they are imported (`PRELA_AUTO_INSTRUMENT`): `openai`.
+        auto_instrument: Trace the calls of supported libraries (`openai`), once they are imported
+            (`PRELA_AUTO_INSTRUMENT`).
         capture_content: Record prompts and answers, tools' arguments and images (`PRELA_CAPTURE_CONTENT`).
         redact: `redact(key, value)` or `redact(value)`, called with every value before it is queued; what it returns
             is recorded instead. Where it raises, "[redaction failed]" is.

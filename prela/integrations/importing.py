@@ -16,7 +16,10 @@ from prela.core import log
 
 
 def when_imported(name: str, function: Callable[[], object]) -> None:
-    """Call `function` after the module of this name has been imported; one function a module. What it raises is logged."""
+    """Call `function` after the module of this name has been imported. What it raises is logged.
+
+    A module waits with one function; a second is ignored.
+    """
     if name in sys.modules:
         _guarded(function)
     elif not any(isinstance(finder, _Waiting) and finder.name == name for finder in sys.meta_path):
