@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 
-from benchmarks import end_to_end, hot_path, imports, memory, ticker
+from benchmarks import end_to_end, hot_path, imports, memory, openai_calls, ticker
 
 _Row = tuple[str, str, str, bool]
 
@@ -58,6 +58,28 @@ def _memory(spans: int) -> Callable[[], list[_Row]]:
     return rows
 
 
+def _openai() -> list[_Row]:
+    found = openai_calls.measure()
+    ours = found.pop("prela")
+    if isinstance(ours, str):
+        return [("a call of openai", "", ours, False)]
+    share = openai_calls.share_of_a_call(ours["call"])
+    rows = [
+        ("openai: share of a 50 ms call", "at most 1 %", f"{share:.2%} ({ours['call']:.0f} us)", share <= 0.01),
+        ("openai: a streamed chunk", "at most 3 us", f"{ours['chunk']:.1f} us", ours["chunk"] <= 3),
+    ]
+    for name, other in found.items():
+        if isinstance(other, str):
+            rows.append((f"openai: beside {name}", "ahead", f"not measured: {other}", True))
+            continue
+        seen = f"call {other['call']:.0f} us, chunk {other['chunk']:.1f} us: {other['call'] / ours['call']:.1f} x and "
+        seen += f"{other['chunk'] / ours['chunk']:.1f} x ours"
+        ahead = ours["call"] < other["call"] and ours["chunk"] < other["chunk"]
+        rows.append((f"openai: beside {name}'s instrumentation", "ahead", seen, ahead))
+    alone = f"call {ours['call alone']:.0f} us of CPU, chunk {ours['chunk alone']:.1f} us"
+    return [*rows, ("(the untraced client)", "", alone, True)]
+
+
 def _imports() -> list[_Row]:
     found = imports.measure()
     seen = f"{found['ratio']:.2f} ({found['prela (ms)']:.0f} against {found['anyio (ms)']:.0f} ms)"
@@ -69,7 +91,7 @@ def main() -> None:
         prog="python -m benchmarks",
         description="Measure every target. Example: python -m benchmarks --only hot-path,imports",
     )
-    parser.add_argument("--only", default="hot-path,imports,memory,ticker,end-to-end", help="parts, by commas")
+    parser.add_argument("--only", default="hot-path,imports,memory,ticker,end-to-end,openai", help="parts, by commas")
     parser.add_argument("--spans", type=int, default=10_000_000, help="spans for the memory part")
     options = parser.parse_args()
     parts = {
@@ -78,6 +100,7 @@ def main() -> None:
         "memory": _memory(options.spans),
         "ticker": _ticker,
         "end-to-end": _end_to_end,
+        "openai": _openai,
     }
     chosen = options.only.split(",")
     if unknown := set(chosen) - set(parts):

@@ -21,6 +21,7 @@ TREES: dict[str, Tree] = {
     "async_concurrent_operations": [
         ("async_batch", "agent", None),
         *[(f"completion_{i}", "llm", "async_batch") for i in range(3)],
+        *[("chat gpt-4", "llm", f"completion_{i}") for i in range(3)],
     ],
     "parallel_span_types": [
         ("parallel_operations", "agent", None),
@@ -35,7 +36,11 @@ TREES: dict[str, Tree] = {
         ("reduce_phase", "custom", "map_reduce"),
         ("reduce", "custom", "reduce_phase"),
     ],
-    "async_streaming": [("multi_stream", "agent", None), *[("streaming_completion", "llm", "multi_stream")] * 3],
+    "async_streaming": [
+        ("multi_stream", "agent", None),
+        *[("streaming_completion", "llm", "multi_stream")] * 3,
+        *[("chat gpt-4", "llm", "streaming_completion")] * 3,
+    ],
     "fan_out_fan_in": [
         ("fan_out_fan_in", "agent", None),
         ("fan_out", "custom", "fan_out_fan_in"),

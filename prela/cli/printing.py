@@ -60,12 +60,13 @@ def _styled(row: Row, width: int) -> Text:
 
 
 def _summary(records: list[SpanRecord]) -> str:
-    """Counts by status, and tokens where the spans say them."""
+    """Counts by status, and tokens and cost where the spans say them."""
     tokens = [(sum(_number(r, f"gen_ai.usage.{side}_tokens") for r in records), side) for side in ("input", "output")]
     used = ", ".join(f"{count} {side} tokens" for count, side in tokens if count)
-    return totals(records) + (f"; {used}" if used else "")
+    cost = sum(_number(r, "prela.cost.usd") for r in records)
+    return totals(records) + (f"; {used}" if used else "") + (f", ${cost:.2g}" if cost else "")
 
 
-def _number(record: SpanRecord, name: str) -> int:
+def _number(record: SpanRecord, name: str) -> float:
     value = record.attributes.get(name)
-    return value if isinstance(value, int) else 0
+    return value if isinstance(value, int | float) else 0

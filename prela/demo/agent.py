@@ -79,18 +79,11 @@ async def summarise_all(client: AsyncOpenAI) -> list[str]:
 
 
 async def _summarise(client: AsyncOpenAI, topic: str) -> str:
-    async with tracer.aspan(f"summarise {topic}", prela.SpanType.LLM, {"gen_ai.request.model": MODEL}) as span:
+    async with tracer.aspan(f"summarise {topic}"):
         completion = await client.chat.completions.create(
             model=MODEL, messages=[{"role": "user", "content": f"Summarise: {topic}"}]
         )
-        _record_usage(span, completion.usage)
         return completion.choices[0].message.content or ""
-
-
-def _record_usage(span: prela.Span, usage: Any) -> None:
-    if usage is not None:
-        span.set_attribute("gen_ai.usage.input_tokens", usage.prompt_tokens)
-        span.set_attribute("gen_ai.usage.output_tokens", usage.completion_tokens)
 
 
 def map_reduce(texts: list[str]) -> int:
@@ -147,9 +140,12 @@ def _fetch_page(number: int, wait_for_turn: Callable[[], None]) -> int:
 
 async def write_report(client: AsyncOpenAI) -> str:
     """Write the report as a stream, of which each part is used as it comes."""
-    async with tracer.aspan("write_report", prela.SpanType.LLM, {"gen_ai.request.model": MODEL}) as span:
+    async with tracer.aspan("write_report") as span:
         stream = await client.chat.completions.create(
-            model=MODEL, messages=[{"role": "user", "content": "Write the report."}], stream=True
+            model=MODEL,
+            messages=[{"role": "user", "content": "Write the report."}],
+            stream=True,
+            stream_options={"include_usage": True},
         )
         deltas = [chunk.choices[0].delta.content async for chunk in stream if chunk.choices]
         parts = [delta for delta in deltas if delta]

@@ -115,13 +115,16 @@ def one_line(text: str, most: int = 200) -> str:
     return clean if len(clean) <= most else clean[:most] + "…"
 
 
+_STREAMS_LEFT: Final = {"closed_early": "stream closed early", "abandoned": "stream abandoned"}
+
+
 def _note(record: SpanRecord) -> str:
     if record.status == "cancelled":
         cause = record.attributes.get("prela.cancel.cause", "unknown")
         return one_line(f"cancelled: {cause}", 80)
     if record.status == "error":
         return one_line(record.status_message or "error", 80)
-    return ""
+    return _STREAMS_LEFT.get(record.attributes.get("prela.stream.outcome"), "")  # type: ignore[arg-type]
 
 
 def totals(records: Iterable[SpanRecord]) -> str:
