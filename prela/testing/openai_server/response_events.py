@@ -15,8 +15,8 @@ _Typed = tuple[str, dict[str, Any]]
 """An event's type, and its other fields."""
 
 
-def response_events(response: dict[str, Any], answer: Answer) -> EventStream:
-    """Stream a finished response. There is no `[DONE]`: its last event says how it ended."""
+def response_events(response: dict[str, Any], answer: Answer, padding: dict[str, str]) -> EventStream:
+    """Stream a finished response, its deltas padded. There is no `[DONE]`: the last event says how it ended."""
     opening = {
         **response,
         "status": "in_progress",
@@ -36,7 +36,9 @@ def response_events(response: dict[str, Any], answer: Answer) -> EventStream:
 
     typed: list[_Typed] = [("response.created", {"response": opening}), ("response.in_progress", {"response": opening})]
     for index, item in enumerate(response["output"]):
-        typed += _item(item, index)
+        typed += (
+            (name, {**fields, **padding} if name.endswith(".delta") else fields) for name, fields in _item(item, index)
+        )
     typed.append((f"response.{response['status']}", {"response": response}))
     return EventStream(_numbered(typed), broken_off)
 

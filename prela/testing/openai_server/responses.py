@@ -3,7 +3,7 @@
 from typing import Any
 
 from prela.testing.openai_server.answers import Answer
-from prela.testing.openai_server.replies import CREATED, Body, EventStream, error, json_body
+from prela.testing.openai_server.replies import CREATED, Body, EventStream, error, json_body, padding
 from prela.testing.openai_server.response_events import response_events
 from prela.testing.openai_server.shelf import Call
 from prela.testing.openai_server.tokens import overlaid, tokens
@@ -42,7 +42,9 @@ def responses(call: Call) -> Body | EventStream:
     response = _response(call)
     if response["store"]:
         call.shelf.responses[response["id"]] = response
-    return response_events(response, call.answer) if call.body.get("stream") else json_body(response)
+    if call.body.get("stream"):
+        return response_events(response, call.answer, padding(call.body))
+    return json_body({**response, "billing": {"payer": "developer"}})
 
 
 def _response(call: Call) -> dict[str, Any]:
