@@ -36,9 +36,7 @@ def response_events(response: dict[str, Any], answer: Answer, padding: dict[str,
 
     typed: list[_Typed] = [("response.created", {"response": opening}), ("response.in_progress", {"response": opening})]
     for index, item in enumerate(response["output"]):
-        typed += (
-            (name, {**fields, **padding} if name.endswith(".delta") else fields) for name, fields in _item(item, index)
-        )
+        typed += _item(item, index, padding)
     typed.append((f"response.{response['status']}", {"response": response}))
     return EventStream(_numbered(typed), broken_off)
 
@@ -50,7 +48,7 @@ def _numbered(typed: list[_Typed], start: int = 0) -> list[Event]:
     ]
 
 
-def _item(item: dict[str, Any], index: int) -> Iterator[_Typed]:
+def _item(item: dict[str, Any], index: int, padding: dict[str, str]) -> Iterator[_Typed]:
     empty: dict[str, Any]
     match item["type"]:
         case "reasoning":
@@ -61,7 +59,8 @@ def _item(item: dict[str, Any], index: int) -> Iterator[_Typed]:
             empty, filling = {"content": [], "status": "in_progress"}, _part(item)
     yield "response.output_item.added", {"output_index": index, "item": {**item, **empty}}
     for name, fields in filling:
-        yield name, {"item_id": item["id"], "output_index": index, **fields}
+        padded = padding if name.endswith(".delta") else {}
+        yield name, {"item_id": item["id"], "output_index": index, **fields, **padded}
     yield "response.output_item.done", {"output_index": index, "item": item}
 
 

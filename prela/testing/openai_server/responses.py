@@ -40,11 +40,12 @@ _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"
 def responses(call: Call) -> Body | EventStream:
     """Kept for a GET, unless the request says `store: false`."""
     response = _response(call)
+    whole = {**response, "billing": {"payer": "developer"}}  # never seen in an event
     if response["store"]:
-        call.shelf.responses[response["id"]] = response
+        call.shelf.responses[response["id"]] = whole
     if call.body.get("stream"):
         return response_events(response, call.answer, padding(call.body))
-    return json_body({**response, "billing": {"payer": "developer"}})
+    return json_body(whole)
 
 
 def _response(call: Call) -> dict[str, Any]:
