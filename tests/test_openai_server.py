@@ -3,12 +3,14 @@
 import base64
 import json
 import math
+import re
 import socket
 import struct
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from http.client import HTTPConnection, HTTPResponse, IncompleteRead
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +23,7 @@ from pydantic import BaseModel
 from prela.testing.openai_server import Answer, OpenAIServer, ToolCall, echo
 from prela.testing.openai_server.requests import Request, Upload
 from prela.testing.openai_server.tokens import text_of, words
+from tests.conftest import ROOT
 
 openai = pytest.importorskip("openai", reason="the client is an extra")
 
@@ -299,9 +302,9 @@ def test_a_response_begins_empty_and_ends_as_the_plain_one() -> None:
     assert plain["usage"] == {
         "input_tokens": 2,
         "input_tokens_details": {"cached_tokens": 0},
-        "output_tokens": 7,
+        "output_tokens": 8,
         "output_tokens_details": {"reasoning_tokens": 3},
-        "total_tokens": 9,
+        "total_tokens": 10,
     }
 
 
@@ -733,3 +736,21 @@ def test_what_is_no_http_is_hung_up_on() -> None:
             client.sendall(b"hello\r\n\r\n")
             assert client.recv(65536) == b""
     assert server.requests == []
+
+
+PAGE = (ROOT / "docs" / "testing.md").read_text()
+EXAMPLES = dict(re.findall(r"```python\n# (\w+)\.py\n(.*?)```", PAGE, re.DOTALL))
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_of_the_documentation_passes(name: str) -> None:
+    names: dict[str, Any] = {}
+    exec(compile(EXAMPLES[name], f"{name}.py", "exec"), names)
+    tests = [value for key, value in names.items() if key.startswith("test_")]
+    for test in tests:
+        test()
+    assert tests
+
+
+def test_the_documentation_names_every_field_of_an_answer() -> None:
+    assert not [field.name for field in fields(Answer) if f"`{field.name}" not in PAGE]
