@@ -387,15 +387,17 @@ def test_completions_have_a_choice_for_each_prompt() -> None:
 
 
 def test_moderations_images_speech_and_transcriptions_are_right_in_shape() -> None:
-    with client_of(*[Answer("heard")] * 5) as (server, client):
+    with client_of(*[Answer("heard it")] * 6) as (server, client):
         assert [one.flagged for one in client.moderations.create(input=["a", "b"]).results] == [False, False]
         picture = base64.b64decode(client.images.generate(model="gpt-image-1", prompt="a cat").data[0].b64_json)
         assert picture.startswith(b"\x89PNG")
         with client.audio.speech.with_streaming_response.create(model="tts-1", input="a", voice="alloy") as spoken:
             assert (spoken.headers["content-type"], spoken.read()[:2]) == ("audio/mpeg", b"\xff\xfb")
-        assert client.audio.transcriptions.create(model="whisper-1", file=("a.wav", b"RIFF")).text == "heard"
+        assert client.audio.transcriptions.create(model="whisper-1", file=("a.wav", b"RIFF")).text == "heard it"
         text = client.audio.transcriptions.create(model="whisper-1", file=("a.wav", b"RIFF"), response_format="text")
-        assert text == "heard\n"
+        assert text == "heard it\n"
+        stream = client.audio.transcriptions.create(model="m", file=("a.wav", b"RIFF"), stream=True)
+        assert [getattr(event, "delta", event.type) for event in stream] == ["heard", " it", "transcript.text.done"]
         assert server.requests[3] == {"model": "whisper-1", "file": Upload("a.wav", b"RIFF")}
 
 
