@@ -3,7 +3,7 @@
 It speaks, in the API's own wire shapes: chat completions, responses and completions, plain and streamed; embeddings,
 moderations, images, speech, transcriptions, models, files and batches. What it says, and how it fails, is an `Answer`.
 
-    with OpenAIServer([Answer(status=429, headers={"retry-after": "0"}), Answer("Paris")]) as server:
+    with OpenAIServer([Answer(status=429, headers={"retry-after-ms": "1"}), Answer("Paris")]) as server:
         client = openai.OpenAI(base_url=server.base_url, api_key="any")
 """
 

@@ -4,7 +4,7 @@ from itertools import zip_longest
 from typing import Any
 
 from prela.testing.openai_server.answers import Answer
-from prela.testing.openai_server.replies import CREATED, Body, EventStream, data_events, json_body
+from prela.testing.openai_server.replies import CREATED, Body, EventStream, data_events, json_body, padding
 from prela.testing.openai_server.shelf import Call
 from prela.testing.openai_server.tokens import overlaid, tokens, words
 
@@ -62,7 +62,7 @@ def _chunks(call: Call) -> list[dict[str, Any]]:
     """The choices take turns, as the API's do; their finishes, and the usage, come last."""
     head = _head(call, "chat.completion.chunk")
     wants_usage = bool((call.body.get("stream_options") or {}).get("include_usage"))
-    tail = {"usage": None} if wants_usage else {}
+    tail: dict[str, Any] = {**({"usage": None} if wants_usage else {}), **padding(call.body)}
 
     def chunk(index: int, delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
         choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
@@ -72,7 +72,7 @@ def _chunks(call: Call) -> list[dict[str, Any]]:
     turns = zip_longest(*(_deltas(call, index) for index in choices))
     chunks = [chunk(index, delta) for turn in turns for index, delta in enumerate(turn) if delta is not None]
     chunks += [chunk(index, {}, _finish_reason(call.answer)) for index in choices]
-    return [*chunks, {**head, "choices": [], "usage": _usage(call)}] if wants_usage else chunks
+    return [*chunks, {**head, "choices": [], **tail, "usage": _usage(call)}] if wants_usage else chunks
 
 
 def _deltas(call: Call, choice: int) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ class Connection:
         self._http = h11.Connection(h11.SERVER)
 
     async def next_request(self) -> Request | None:
-        """Wait for a request; None when there will be none."""
+        """Wait for a request; None when there will be none, as after an answer that was cut."""
         if self._http.our_state is h11.DONE:
             self._http.start_next_cycle()
         elif self._http.our_state is not h11.IDLE:
@@ -75,7 +75,7 @@ class Connection:
         if what.ending is Ending.HANG_BEFORE_HEADERS:
             await anyio.sleep_forever()
         if what.ending is Ending.CUT_BEFORE_HEADERS:
-            return await self._stream.aclose()
+            return
         await self._send(h11.Response(status_code=what.status, headers=list(what.headers.items())))
         for number, piece in enumerate(what.pieces):
             await anyio.sleep(what.pause if number else 0)
@@ -84,9 +84,6 @@ class Connection:
             await self._send(h11.Data(data=piece), *([h11.EndOfMessage()] if last else []))
         if what.ending is Ending.HANG:
             await anyio.sleep_forever()
-        if what.ending is Ending.CUT:
-            await self._stream.aclose()
-        return None
 
     async def _send(self, *events: h11.Event) -> None:
         data = b"".join(self._http.send(event) or b"" for event in events)

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from prela.testing.openai_server.replies import CREATED, Body, json_body
+from prela.testing.openai_server.replies import CREATED, Body, EventStream, data_events, json_body
 from prela.testing.openai_server.shelf import Call
-from prela.testing.openai_server.tokens import overlaid, tokens
+from prela.testing.openai_server.tokens import overlaid, tokens, words
 
 _CATEGORIES = (
     "harassment", "harassment/threatening", "sexual", "hate", "hate/threatening", "illicit", "illicit/violent",
@@ -53,8 +53,8 @@ def speech(call: Call) -> Body:
     return Body(_SILENCE, content_type=_AUDIO_TYPES.get(call.body.get("response_format", "mp3"), "audio/wav"))
 
 
-def transcriptions(call: Call) -> Body:
-    """What was heard is the answer's text; the format is JSON, or text if that is asked for."""
+def transcriptions(call: Call) -> Body | EventStream:
+    """What was heard is the answer's text; as JSON, as text, or streamed."""
     text = call.answer.text
     if call.body.get("response_format") == "text":
         return Body(f"{text}\n".encode(), content_type="text/plain; charset=utf-8")
@@ -65,4 +65,8 @@ def transcriptions(call: Call) -> Body:
         "input_token_details": {"text_tokens": 0, "audio_tokens": 10},
         "output_tokens": tokens(text),
     }
-    return json_body({"text": text, "usage": overlaid(counted, call.answer.usage, ("input_tokens", "output_tokens"))})
+    heard = {"text": text, "usage": overlaid(counted, call.answer.usage, ("input_tokens", "output_tokens"))}
+    if call.body.get("stream") != "true":  # a form's fields are strings
+        return json_body(heard)
+    deltas = [{"type": "transcript.text.delta", "delta": word} for word in words(text)]
+    return data_events([*deltas, {"type": "transcript.text.done", **heard}], call.answer)

@@ -74,6 +74,12 @@ def error_body(status: int, message: str, *, param: str | None = None, code: str
     return json_body({"error": {"message": message, "type": of_type, "param": param, "code": code}}, status)
 
 
+def padding(body: dict[str, Any]) -> dict[str, str]:
+    """What the API makes its chunks' lengths say nothing with, unless it is asked not to."""
+    wanted = (body.get("stream_options") or {}).get("include_obfuscation", True)
+    return {"obfuscation": "0123456789"} if wanted else {}
+
+
 def data_events(chunks: list[dict[str, Any]], answer: Answer) -> EventStream:
     """The nameless events of chat and of completions: an error is one more object, and ends the stream."""
     broken_off = Event(json.dumps({"error": error(answer)}))

@@ -2,8 +2,8 @@
 
 import json
 from dataclasses import dataclass
+from email.message import Message
 from email.parser import BytesParser
-from email.policy import HTTP
 from typing import Any, NamedTuple
 
 
@@ -45,17 +45,21 @@ class Request:
 
 def _form(content_type: str, content: bytes) -> dict[str, Any]:
     """Fields are strings, files are uploads, and a name in `[]` has a list of them."""
-    # MIME's parser reads forms too: both are RFC 2046's multipart, and the form's header says where it is cut.
-    message = BytesParser(policy=HTTP).parsebytes(f"content-type: {content_type}\r\n\r\n".encode() + content)
+    boundary = str(_header(f"content-type: {content_type}".encode()).get_param("boundary", ""))
     form: dict[str, Any] = {}
-    for part in message.iter_parts():
-        data = part.get_payload(decode=True)
-        content = data if isinstance(data, bytes) else b""
-        filename = part.get_filename()
-        value = content.decode(errors="replace") if filename is None else Upload(filename, content)
-        name = str(part.get_param("name", "", header="content-disposition"))
+    # Not by the email package alone: it would look into an upload that is itself an e-mail.
+    for part in (b"\r\n" + content).split(f"\r\n--{boundary}".encode())[1:-1]:
+        head, _, data = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
+        header = _header(head)
+        name = str(header.get_param("name", "", header="content-disposition"))
+        filename = header.get_filename()
+        value = data.decode(errors="replace") if filename is None else Upload(filename, data)
         if name.endswith("[]"):
             form.setdefault(name, []).append(value)
         else:
             form[name] = value
     return form
+
+
+def _header(lines: bytes) -> Message:
+    return BytesParser().parsebytes(lines, headersonly=True)

@@ -15,8 +15,8 @@ _Typed = tuple[str, dict[str, Any]]
 """An event's type, and its other fields."""
 
 
-def response_events(response: dict[str, Any], answer: Answer) -> EventStream:
-    """Stream a finished response. There is no `[DONE]`: its last event says how it ended."""
+def response_events(response: dict[str, Any], answer: Answer, padding: dict[str, str]) -> EventStream:
+    """Stream a finished response, its deltas padded. There is no `[DONE]`: the last event says how it ended."""
     opening = {
         **response,
         "status": "in_progress",
@@ -36,7 +36,7 @@ def response_events(response: dict[str, Any], answer: Answer) -> EventStream:
 
     typed: list[_Typed] = [("response.created", {"response": opening}), ("response.in_progress", {"response": opening})]
     for index, item in enumerate(response["output"]):
-        typed += _item(item, index)
+        typed += _item(item, index, padding)
     typed.append((f"response.{response['status']}", {"response": response}))
     return EventStream(_numbered(typed), broken_off)
 
@@ -48,7 +48,7 @@ def _numbered(typed: list[_Typed], start: int = 0) -> list[Event]:
     ]
 
 
-def _item(item: dict[str, Any], index: int) -> Iterator[_Typed]:
+def _item(item: dict[str, Any], index: int, padding: dict[str, str]) -> Iterator[_Typed]:
     empty: dict[str, Any]
     match item["type"]:
         case "reasoning":
@@ -59,7 +59,8 @@ def _item(item: dict[str, Any], index: int) -> Iterator[_Typed]:
             empty, filling = {"content": [], "status": "in_progress"}, _part(item)
     yield "response.output_item.added", {"output_index": index, "item": {**item, **empty}}
     for name, fields in filling:
-        yield name, {"item_id": item["id"], "output_index": index, **fields}
+        padded = padding if name.endswith(".delta") else {}
+        yield name, {"item_id": item["id"], "output_index": index, **fields, **padded}
     yield "response.output_item.done", {"output_index": index, "item": item}
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from prela.testing.openai_server.answers import Answer
-from prela.testing.openai_server.replies import CREATED, Body, EventStream, error, json_body
+from prela.testing.openai_server.replies import CREATED, Body, EventStream, error, json_body, padding
 from prela.testing.openai_server.response_events import response_events
 from prela.testing.openai_server.shelf import Call
 from prela.testing.openai_server.tokens import overlaid, tokens
@@ -40,9 +40,12 @@ _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"
 def responses(call: Call) -> Body | EventStream:
     """Kept for a GET, unless the request says `store: false`."""
     response = _response(call)
+    whole = {**response, "billing": {"payer": "developer"}}  # never seen in an event
     if response["store"]:
-        call.shelf.responses[response["id"]] = response
-    return response_events(response, call.answer) if call.body.get("stream") else json_body(response)
+        call.shelf.responses[response["id"]] = whole
+    if call.body.get("stream"):
+        return response_events(response, call.answer, padding(call.body))
+    return json_body(whole)
 
 
 def _response(call: Call) -> dict[str, Any]:
