@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from prela.aio.assembly import make_settings
+from prela.aio.assembly import make_settings, set_up_integrations
 from prela.aio.process import process
 from prela.aio.tracer import tracer
 from prela.config import load
@@ -86,10 +86,12 @@ def recording(*, deterministic: bool = False, **options: Any) -> Iterator[Record
 
     Args:
         deterministic: Ids count from 1, and time goes on by a millisecond each time it is looked at.
-        options: As for `prela.init`, such as `sampler`, `redact` and `limits`.
+        options: As for `prela.init`, such as `sampler`, `redact` and `limits`. Supported libraries are traced too, as
+            they would be after `init()`, unless `auto_instrument` is False.
     """
     options.setdefault("service_name", "test")
     config = load(**options, environ={})
+    set_up_integrations(config)
     counters = Counters(CountingIds() if deterministic else None)
     settings = make_settings(config, counters)
     if deterministic:
