@@ -1,14 +1,17 @@
 """The commands, each a function: its docstring is what `--help` shows."""
 
-import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from prela.cli.printing import print_file
-from prela.config import ConfigurationError, load
+from prela.cli import finding, upkeep
+from prela.cli.folder import AsJson, TraceDir, fail, folder_in_force, opened
+from prela.cli.printing import print_file, print_records
+from prela.cli.tables import print_json
+from prela.record.jsonl import Lines, latest
+from prela.store.files import SUFFIX, trace_files
 
 app: typer.Typer = typer.Typer(
     name="prela",
@@ -17,10 +20,6 @@ app: typer.Typer = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-TraceDir = Annotated[
-    Path | None, typer.Option(help="The folder with trace files; by default PRELA_TRACE_DIR, or ./traces.")
-]
 
 
 @app.command()
@@ -32,50 +31,69 @@ def demo(trace_dir: TraceDir = None) -> None:
     try:
         from prela.demo.run import run_demo
     except ModuleNotFoundError as error:
-        _fail(f"the demo needs {error.name}: pip install 'prela[cli,openai]'")
+        fail(f"the demo needs {error.name}: pip install 'prela[cli,openai]'")
     console = Console(stderr=True)
     try:
         with console.status("An agent with thread pools, gather, map-reduce, fan-out, a race and a stream is running"):
-            path = run_demo(trace_dir or _trace_dir())
+            path = run_demo(folder_in_force(trace_dir))
     except OSError as error:
-        _fail(str(error))
+        fail(str(error))
     print_file(path)
 
 
 @app.command()
 def show(
-    file: Annotated[Path | None, typer.Argument(help="A trace file; by default the newest of the folder.")] = None,
+    trace: Annotated[
+        str | None, typer.Argument(help="The first digits of a trace id, or a trace file; by default the newest file.")
+    ] = None,
     trace_dir: TraceDir = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Print every trace of a file as a tree, with a bar for each span's time.
+    """Print a trace, or every trace of a file, as a tree with a bar for each span's time.
 
-    Example: prela show traces/my-agent-20260101T120000Z-4242-1f2e3d4c.jsonl
+    Example: prela show 4b7a46bc
     """
-    path = file or _newest(trace_dir or _trace_dir())
+    if trace is not None and not Path(trace).exists() and not trace.endswith(SUFFIX):
+        _show_trace(trace, trace_dir, as_json)
+        return
+    path = Path(trace) if trace is not None else _newest(folder_in_force(trace_dir))
     if not path.is_file():
-        _fail(f"{path}: there is no such file")
+        fail(f"{path}: there is no such file")
     try:
-        found = print_file(path)
+        if as_json:
+            with path.open("rb") as file:
+                records = latest(Lines(file))
+            print_json(records)
+            found = len(records)
+        else:
+            found = print_file(path)
     except OSError as error:
-        _fail(str(error))
+        fail(str(error))
     if not found:
-        _fail(f"{path}: no spans in it")
+        fail(f"{path}: no spans in it")
 
 
-def _trace_dir() -> Path:
-    try:
-        return load().trace_dir
-    except ConfigurationError as error:
-        _fail(str(error))
+def _show_trace(trace: str, trace_dir: Path | None, as_json: bool) -> None:
+    with opened(trace_dir) as store:
+        try:
+            records = store.trace(trace)
+        except LookupError as error:
+            fail(str(error))
+    print_json(records) if as_json else print_records(records)
 
 
 def _newest(folder: Path) -> Path:
-    files = sorted(folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime)
+    files = trace_files(folder)
     if not files:
-        _fail(f"no trace files in {folder}; run `prela demo`, or a program that calls prela.init()")
-    return files[-1]
+        fail(f"no trace files in {folder}; run `prela demo`, or a program that calls prela.init()")
+    return folder / files[0].name
 
 
-def _fail(message: str) -> NoReturn:
-    print(f"prela: {message}", file=sys.stderr)
-    raise typer.Exit(1)
+app.command("list")(finding.list_traces)
+app.command()(finding.last)
+app.command()(finding.errors)
+app.command()(finding.search)
+app.command()(finding.stats)
+app.command()(upkeep.tail)
+app.command()(upkeep.prune)
+app.command()(upkeep.doctor)

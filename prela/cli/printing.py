@@ -7,7 +7,7 @@ from rich.text import Text
 
 from prela.record.jsonl import Lines, latest
 from prela.record.model import SpanRecord
-from prela.record.text import Row, format_duration, one_line, rows, totals
+from prela.record.text import MARKS, Row, format_duration, one_line, rows, totals
 from prela.record.tree import Node, forest
 
 _STYLES = {"success": "green", "error": "bold red", "cancelled": "yellow", "pending": "cyan"}
@@ -24,14 +24,20 @@ def print_file(path: Path) -> int:
     with path.open("rb") as file:
         lines = Lines(file)
         records = latest(lines)
-    for root in forest(records):
-        _print_tree(console, root)
-    if records:
-        console.print(Text(_summary(records)))
+    print_records(records, console)
     if lines.bad:
         console.print(Text(f"{lines.bad} lines could not be read and were passed over", style="yellow"))
     console.print(Text(f"trace file: {path.resolve()}"))
     return len(records)
+
+
+def print_records(records: list[SpanRecord], console: Console | None = None) -> None:
+    """Print the traces that some records make, and totals."""
+    console = console or Console(highlight=False, soft_wrap=True)
+    for root in forest(records):
+        _print_tree(console, root)
+    if records:
+        console.print(Text(_summary(records)))
 
 
 def _print_tree(console: Console, root: Node) -> None:
@@ -56,6 +62,18 @@ def _styled(row: Row, width: int) -> Text:
     line = Text(f"{row.mark} ", style=style) + label + Text(f"  {row.duration:>8}") + bar
     if row.note:
         line += Text(f"  {row.note}", style=style)
+    return line
+
+
+def styled_end(record: SpanRecord) -> Text:
+    """A span that has ended, as one line."""
+    style = _STYLES.get(record.status, "")
+    line = Text(f"{record.trace_id[:12]} ", style="dim") + Text(f"{MARKS.get(record.status, '?')} ", style=style)
+    line += Text(f"{format_duration(record.duration):>8}  {one_line(record.name)}")
+    if record.span_type != "custom":
+        line += Text(f" [{record.span_type}]", style="dim cyan")
+    if record.status_message:
+        line += Text(f"  {one_line(record.status_message, 120)}", style=style)
     return line
 
 

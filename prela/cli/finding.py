@@ -1,0 +1,172 @@
+"""Commands that find traces and spans: `list`, `last`, `errors`, `search`, `stats`."""
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from prela.cli.folder import AsJson, Limit, TraceDir, fail, moment, opened, seconds
+from prela.cli.printing import print_records
+from prela.cli.tables import cost_of, duration_of, print_json, print_table, time_of, tokens_of
+from prela.record.model import SpanRecord
+from prela.store.store import Query, TraceSummary
+
+_ID_DIGITS = 12
+"""Of a trace id that a list shows; enough to ask for it by."""
+
+Since = Annotated[int | None, typer.Option(parser=moment, metavar="TIME", help="Not before: 2h ago, or ISO 8601.")]
+Until = Annotated[int | None, typer.Option(parser=moment, metavar="TIME", help="Not after.")]
+MinDuration = Annotated[
+    float | None, typer.Option(parser=seconds, metavar="DURATION", help="At least this long: 200ms, 1.5s.")
+]
+
+
+def list_traces(limit: Limit = 20, trace_dir: TraceDir = None, as_json: AsJson = False) -> None:
+    """List the traces, newest first.
+
+    Example: prela list -n 50
+    """
+    with opened(trace_dir) as store:
+        _print_traces(store.traces(limit), as_json, f"no traces in {store.folder}")
+
+
+def errors(limit: Limit = 20, trace_dir: TraceDir = None, as_json: AsJson = False) -> None:
+    """List the traces with errors in them, newest first.
+
+    Example: prela errors
+    """
+    with opened(trace_dir) as store:
+        _print_traces(store.traces(limit, errors_only=True), as_json, f"no errors in {store.folder}")
+
+
+def last(trace_dir: TraceDir = None, as_json: AsJson = False) -> None:
+    """Show the newest trace as a tree.
+
+    Example: prela last
+    """
+    with opened(trace_dir) as store:
+        found = store.traces(1)
+        if not found:
+            fail(f"no traces in {store.folder}")
+        records = store.trace(found[0].trace_id)
+    print_json(records) if as_json else print_records(records)
+
+
+def search(
+    text: Annotated[str | None, typer.Argument(help="Anywhere in the record, as it is written.")] = None,
+    name: Annotated[str | None, typer.Option(help="A part of the span's name.")] = None,
+    span_type: Annotated[str | None, typer.Option("--type", help="agent, llm, tool, retrieval, ...")] = None,
+    status: Annotated[str | None, typer.Option(help="success, error, cancelled or pending.")] = None,
+    service: Annotated[str | None, typer.Option(help="The service's name.")] = None,
+    attribute: Annotated[
+        list[str] | None, typer.Option("--attribute", "-a", metavar="NAME=VALUE", help="May be given several times.")
+    ] = None,
+    since: Since = None,
+    until: Until = None,
+    min_duration: MinDuration = None,
+    limit: Limit = 50,
+    trace_dir: TraceDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find spans, newest first. What is given must all be so.
+
+    Example: prela search --type llm -a gen_ai.request.model=gpt-4o --min-duration 2s --since 1d
+    """
+    wanted = {}
+    for given in attribute or ():
+        key, equals, value = given.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"{given!r}: write NAME=VALUE", param_hint="--attribute")
+        wanted[key] = value
+    query = Query(name, span_type, status, service, wanted, text, since, until, min_duration)
+    with opened(trace_dir) as store:
+        found = store.search(query, limit)
+    if as_json:
+        print_json(found)
+    elif found:
+        print_table(("trace", "start", "duration", "status", "type", "name", ""), map(_span_row, found), ("duration",))
+    if not found:
+        fail("no such spans")
+
+
+def stats(
+    by: Annotated[str, typer.Option(help="name, model, status, type or service.")] = "name",
+    span_type: Annotated[str | None, typer.Option("--type", help="Only spans of this type.")] = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = 50,
+    trace_dir: TraceDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the spans come to: how many, how long, how many tokens, at what cost.
+
+    Example: prela stats --by model --since 1d
+    """
+    with opened(trace_dir) as store:
+        try:
+            found = store.totals(by, Query(span_type=span_type, since=since, until=until))[:limit]
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--by") from None
+    if as_json:
+        print_json(found)
+    elif found:
+        numbers = ("spans", "errors", "cancelled", "p50", "p95", "p99", "tokens", "cost")
+        rows = [
+            (
+                total.group,
+                total.spans,
+                total.errors or "",
+                total.cancelled or "",
+                duration_of(total.p50),
+                duration_of(total.p95),
+                duration_of(total.p99),
+                tokens_of(total.input_tokens, total.output_tokens),
+                cost_of(total.cost),
+            )
+            for total in found
+        ]
+        print_table((by, *numbers), rows, numbers)
+    if not found:
+        fail("no spans to sum up")
+
+
+def _print_traces(found: list[TraceSummary], as_json: bool, nothing: str) -> None:
+    if as_json:
+        print_json(found)
+    elif found:
+        headers = ("trace", "start", "duration", "spans", "", "name", "service", "tokens", "cost")
+        print_table(headers, map(_trace_row, found), ("duration", "spans", "tokens", "cost"))
+    if not found:
+        fail(nothing)
+
+
+def _trace_row(trace: TraceSummary) -> tuple[object, ...]:
+    marks = [
+        (f"{trace.errors} failed", "bold red", trace.errors),
+        (f"{trace.cancelled} cancelled", "yellow", trace.cancelled),
+        (f"{trace.open} open", "cyan", trace.open),
+    ]
+    state = Text(", ").join([Text(text, style=style) for text, style, count in marks if count]) or Text("ok", "green")
+    return (
+        trace.trace_id[:_ID_DIGITS],
+        time_of(trace.start),
+        duration_of(trace.duration),
+        trace.spans,
+        state,
+        trace.name,
+        trace.service,
+        tokens_of(trace.input_tokens, trace.output_tokens),
+        cost_of(trace.cost),
+    )
+
+
+def _span_row(record: SpanRecord) -> tuple[object, ...]:
+    return (
+        record.trace_id[:_ID_DIGITS],
+        time_of(record.start_time_unix_nano),
+        duration_of(record.duration),
+        record.status,
+        record.span_type,
+        record.name,
+        record.status_message or "",
+    )

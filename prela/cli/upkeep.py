@@ -1,0 +1,165 @@
+"""Commands that look after the folder and the set-up: `tail`, `prune`, `doctor`."""
+
+import os
+import time
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+
+from prela.cli.folder import TraceDir, fail, folder_in_force, seconds
+from prela.cli.printing import styled_end
+from prela.cli.tables import print_table
+from prela.config import Config, ConfigurationError, load
+from prela.record import jsonl
+from prela.store.files import new_lines, trace_files
+
+_LOOK_EVERY: Final = 0.25
+"""Seconds between two looks of `tail`."""
+_SIZES: Final = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
+_VARIABLES: Final = {
+    "service_name": ("PRELA_SERVICE_NAME", "OTEL_SERVICE_NAME"),
+    "exporters": ("PRELA_EXPORTER",),
+    "trace_dir": ("PRELA_TRACE_DIR",),
+    "sampler": ("PRELA_SAMPLE_RATE", "OTEL_TRACES_SAMPLER"),
+    "resource": ("OTEL_RESOURCE_ATTRIBUTES",),
+    "auto_instrument": ("PRELA_AUTO_INSTRUMENT",),
+    "capture_content": ("PRELA_CAPTURE_CONTENT",),
+    "export_delay": ("OTEL_BSP_SCHEDULE_DELAY",),
+    "batch_size": ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE",),
+    "export_timeout": ("OTEL_BSP_EXPORT_TIMEOUT",),
+    "disabled": ("OTEL_SDK_DISABLED",),
+    "debug": ("PRELA_DEBUG",),
+}
+"""What each setting is read from, the strongest first."""
+_OPTIONAL: Final = {"openai": "openai", "trio": "trio", "genai-prices": "genai_prices", "aiofiles": "aiofiles"}
+
+
+def size(text: str) -> int:
+    """Bytes as people write them: "500M", "2G".
+
+    Raises:
+        typer.BadParameter: It is no size.
+    """
+    cleaned = text.strip().lower().removesuffix("ib").removesuffix("b")
+    unit = cleaned[-1:] if cleaned[-1:].isalpha() else ""
+    number = cleaned.removesuffix(unit) if unit else cleaned
+    try:
+        return int(float(number) * _SIZES[unit])
+    except (ValueError, KeyError):
+        raise typer.BadParameter(f"{text!r} is no size; write 500M or 2G") from None
+
+
+def tail(
+    trace_dir: TraceDir = None,
+    from_start: Annotated[bool, typer.Option("--from-start", help="Also what is there already.")] = False,
+) -> None:
+    """Follow the spans of running programs, each as it ends. Stop with Ctrl-C.
+
+    Example: prela tail
+    """
+    folder = folder_in_force(trace_dir)
+    console = Console(highlight=False, soft_wrap=True)
+    read = {} if from_start else {file.name: file.size for file in trace_files(folder)}
+    try:
+        while True:
+            for file in reversed(trace_files(folder)):
+                if file.size < read.get(file.name, 0):
+                    read[file.name] = 0  # written anew
+                for block in new_lines(folder / file.name, read.get(file.name, 0)):
+                    read[file.name] = block.offset + len(block.data)
+                    for record in jsonl.Lines(block.data.splitlines()):
+                        console.print(styled_end(record))
+            time.sleep(_LOOK_EVERY)
+    except KeyboardInterrupt:
+        return
+
+
+def prune(
+    older_than: Annotated[
+        float | None, typer.Option(parser=seconds, metavar="DURATION", help="Files not written to for so long: 7d.")
+    ] = None,
+    max_size: Annotated[
+        int | None, typer.Option(parser=size, metavar="SIZE", help="The oldest files, until the rest is no more: 1G.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+    trace_dir: TraceDir = None,
+) -> None:
+    """Delete old trace files.
+
+    Example: prela prune --older-than 7d --max-size 1G --dry-run
+    """
+    if older_than is None and max_size is None:
+        raise typer.BadParameter("say what is to go: --older-than, --max-size, or both")
+    folder = folder_in_force(trace_dir)
+    kept = freed = deleted = 0
+    for file in trace_files(folder):
+        too_old = older_than is not None and time.time() - file.modified_ns / 1e9 > older_than
+        too_much = max_size is not None and kept + file.size > max_size
+        if not (too_old or too_much):
+            kept += file.size
+            continue
+        if not dry_run:
+            try:
+                (folder / file.name).unlink(missing_ok=True)
+            except OSError as error:
+                fail(str(error))
+        print(f"{'would delete' if dry_run else 'deleted'} {folder / file.name} ({file.size:,} bytes)")
+        freed, deleted = freed + file.size, deleted + 1
+    print(f"{deleted} files, {freed:,} bytes; {kept:,} bytes stay")
+
+
+def doctor(trace_dir: TraceDir = None) -> None:
+    """Say which configuration is in force, where each value is from, and whether traces can be written.
+
+    Example: prela doctor
+    """
+    try:
+        config = load(trace_dir=trace_dir)
+    except ConfigurationError as error:
+        fail(str(error))
+    print_table(("setting", "value", "from"), [(name, *_value(config, name, trace_dir)) for name in _VARIABLES])
+    print()
+    print_table(("part", "version"), [("prela", _version("prela")), *((n, _found(n, m)) for n, m in _OPTIONAL.items())])
+    print()
+    problem = _write_problem(config.trace_dir)
+    if problem is not None:
+        fail(f"traces cannot be written to {config.trace_dir}: {problem}")
+    files = trace_files(config.trace_dir)
+    print(f"traces can be written to {config.trace_dir.resolve()}: {len(files)} files are there")
+
+
+def _value(config: Config, name: str, trace_dir: Path | None) -> tuple[str, str]:
+    value: Any = getattr(config, name)
+    shown = ", ".join(value) if name == "exporters" else str(value)
+    if name == "trace_dir" and trace_dir is not None:
+        return shown, "--trace-dir"
+    return shown, next((variable for variable in _VARIABLES[name] if os.environ.get(variable)), "default")
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed as a package"
+
+
+def _found(name: str, module: str) -> str:
+    return _version(name) if find_spec(module) is not None else "not installed"
+
+
+def _write_problem(folder: Path) -> str | None:
+    """Why nothing can be written to a folder, or to the one that it would be made in; None if it can."""
+    existing = folder.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    try:
+        with TemporaryFile(dir=existing) as file:
+            file.write(b"prela")
+    except OSError as error:
+        return str(error)
+    return None
