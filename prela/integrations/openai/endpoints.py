@@ -1,9 +1,11 @@
 """What a request to the OpenAI API is, by its path and its parameters: the attributes known before the call."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from prela.integrations import semconv
+from prela.integrations.openai.parts import sequence
 from prela.integrations.stainless.provider import Operation, Request
 from prela.record.enums import SpanType
 
@@ -13,6 +15,8 @@ FETCH: Final = "fetch_response"
 COMPLETIONS: Final = "completions"
 EMBEDDINGS: Final = "embeddings"
 OTHER: Final = "other"
+STORED: Final = "stored"
+"""What was made, and paid for, by another call."""
 
 _ENDPOINTS: Final = {
     ("POST", "/chat/completions"): (CHAT, "chat", SpanType.LLM),
@@ -61,6 +65,10 @@ _PATH_OUTPUT_TYPES: Final = {
     "/audio/translations": "text",
 }
 
+_WORD: Final = re.compile(r"[a-z_]{1,40}")
+_NAMED_BY_USERS: Final = {"models", "checkpoints", "deployments", "voices"}
+"""What comes after one of these in a path is a name, though it may look like a word of the API."""
+
 _PROVIDERS: Final = {
     "openai.com": "openai",
     "openai.azure.com": "azure.ai.openai",
@@ -101,7 +109,7 @@ def describe(request: Request) -> Operation:
     if api in (CHAT, RESPONSES, FETCH):
         attributes[semconv.OPENAI_API_TYPE] = CHAT if api == CHAT else RESPONSES
     if api == FETCH:
-        attributes[semconv.RESPONSE_ID] = request.path.rpartition("/")[2]
+        attributes[semconv.RESPONSE_ID] = _segments(request)[1]
     attributes.update(_parameters(api, body))
     if request.path in _PATH_OUTPUT_TYPES:
         attributes[semconv.OUTPUT_TYPE] = _PATH_OUTPUT_TYPES[request.path]
@@ -121,14 +129,25 @@ def provider_of(host: str) -> str:
 
 def _unlisted(request: Request) -> tuple[str, str, SpanType]:
     """An endpoint without a mapping of its own: named by its path, without what is in it of ids."""
-    segments = request.path.strip("/").split("/")
-    if request.method == "GET" and len(segments) == 2 and segments[0] == "responses":
+    method, segments = request.method, _segments(request)
+    if method == "GET" and len(segments) == 2 and segments[0] == "responses":
         return FETCH, "fetch_response", SpanType.LLM
-    words = ".".join(segment for segment in segments if segment.replace("_", "").isalpha()) or "request"
-    if request.method == "POST" and words == "vector_stores.search":
+    words = ".".join(_words(segments)) or "request"
+    if method == "POST" and words == "vector_stores.search":
         return OTHER, "retrieval", SpanType.RETRIEVAL
-    name = words if request.method == "POST" else f"{request.method.lower()} {words}"
-    return OTHER, name, SpanType.LLM if isinstance(request.body.get("model"), str) else SpanType.CUSTOM
+    if method != "POST":
+        return STORED, f"{method.lower()} {words}", SpanType.CUSTOM
+    return OTHER, words, SpanType.LLM if isinstance(request.body.get("model"), str) else SpanType.CUSTOM
+
+
+def _segments(request: Request) -> list[str]:
+    return request.path.strip("/").split("/")
+
+
+def _words(segments: Sequence[str]) -> list[str]:
+    """The segments that are words of the API. Its ids have digits or capitals in them."""
+    pairs = zip(["", *segments], segments, strict=False)
+    return [word for before, word in pairs if _WORD.fullmatch(word) and before not in _NAMED_BY_USERS]
 
 
 def _parameters(api: str, body: Mapping[str, Any]) -> dict[str, object]:
@@ -141,8 +160,9 @@ def _parameters(api: str, body: Mapping[str, Any]) -> dict[str, object]:
             found[semconv.REQUEST_PARAMETERS + key] = value
     if _is_number(count := body.get("n")) and count != 1:
         found[semconv.REQUEST_CHOICE_COUNT] = count
-    if stop := body.get("stop"):
-        found[semconv.REQUEST_STOP_SEQUENCES] = [stop] if isinstance(stop, str) else stop
+    stop = body.get("stop")
+    if stops := [stop] if stop and isinstance(stop, str) else [one for one in sequence(stop) if isinstance(one, str)]:
+        found[semconv.REQUEST_STOP_SEQUENCES] = stops
     if api == EMBEDDINGS and isinstance(form := body.get("encoding_format"), str):
         found[semconv.REQUEST_ENCODING_FORMATS] = [form]
     tier = body.get("service_tier")
@@ -154,7 +174,7 @@ def _parameters(api: str, body: Mapping[str, Any]) -> dict[str, object]:
     form = _inside(body, "response_format", "type") or _inside(body, "text", "format", "type")
     if isinstance(form, str) and form in _OUTPUT_TYPES:
         found[semconv.OUTPUT_TYPE] = _OUTPUT_TYPES[form]
-    elif isinstance(modalities := body.get("modalities"), list) and "audio" in modalities:
+    elif "audio" in sequence(body.get("modalities")):
         found[semconv.OUTPUT_TYPE] = "speech"
     return found | _references(body)
 

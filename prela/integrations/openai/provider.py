@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from prela.integrations import semconv
 from prela.integrations.openai import chat, responses
-from prela.integrations.openai.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, FETCH, RESPONSES, describe
+from prela.integrations.openai.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, FETCH, RESPONSES, STORED, describe
+from prela.integrations.openai.parts import mapping
 from prela.integrations.openai.usage import usage_attributes
 from prela.integrations.stainless.provider import Assembly, Failure, Operation, Request
 
@@ -33,6 +34,8 @@ class OpenAI:
     def response_attributes(self, operation: Operation, body: Mapping[str, Any]) -> Mapping[str, object]:
         if operation.api in (RESPONSES, FETCH):
             return responses.response_attributes(body, fetched=operation.api == FETCH)
+        if operation.api == STORED:
+            return chat.response_attributes({**body, "usage": None})
         found = chat.response_attributes(body)
         if operation.api == EMBEDDINGS:
             found.pop(semconv.OUTPUT_TOKENS, None)
@@ -46,7 +49,7 @@ class OpenAI:
     def assemble(self, operation: Operation) -> Assembly:
         if operation.api in (CHAT, COMPLETIONS):
             return chat.ChatAssembly()
-        return responses.ResponsesAssembly() if operation.api in (RESPONSES, FETCH) else _Usage()
+        return responses.ResponsesAssembly() if operation.api in (RESPONSES, FETCH) else _LastOfEach()
 
     def failure(self, operation: Operation, body: Mapping[str, Any]) -> Failure | None:
         if operation.api == FETCH:
@@ -54,9 +57,11 @@ class OpenAI:
         if operation.api == RESPONSES:
             return responses.failure(body)
         error = body.get("error")
-        if isinstance(error, Mapping) and not body.get("choices") and operation.api in (CHAT, COMPLETIONS):
-            return Failure(str(error.get("code") or error.get("type") or "error"), error.get("message"))
-        return None
+        if not error or body.get("choices") or operation.api not in (CHAT, COMPLETIONS):
+            return None
+        told = mapping(error)
+        message = told.get("message") if told else error
+        return Failure(str(told.get("code") or told.get("type") or "error"), message and str(message))
 
     def with_stream_usage(self, operation: Operation, body: Mapping[str, Any]) -> Mapping[str, Any] | None:
         if operation.api not in (CHAT, COMPLETIONS):
@@ -69,17 +74,18 @@ class OpenAI:
         return None
 
 
-class _Usage:
-    """What is common to the streams of other endpoints: the last event that tells a usage has it."""
+class _LastOfEach:
+    """Of the streams of other endpoints, what their events have in common with plain responses, each the latest."""
 
     def __init__(self) -> None:
         self._body: dict[str, Any] = {}
 
     def add(self, event: Mapping[str, Any]) -> None:
-        inner = event.get("data")
-        for source in (event, inner if isinstance(inner, Mapping) else {}):
-            if usage_attributes(source.get("usage")):
-                self._body["usage"] = source["usage"]
+        told = mapping(event.get("data")) or event  # the client makes the events of assistants so
+        if usage_attributes(told.get("usage")):
+            self._body["usage"] = told["usage"]
+        if told.get("id") and told.get("model"):
+            self._body |= {"id": told["id"], "model": told["model"]}
 
     def body(self) -> Mapping[str, Any]:
         return self._body

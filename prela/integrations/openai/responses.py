@@ -5,15 +5,26 @@ from typing import Any, Final
 
 from prela.integrations import semconv
 from prela.integrations.openai.chat import tool_definitions
-from prela.integrations.openai.parts import Part, parts_of, text, tool_call, tool_result
+from prela.integrations.openai.parts import (
+    Part,
+    mapping,
+    mappings,
+    parts_of,
+    reasoning,
+    server_tool,
+    text,
+    tool_call,
+    tool_result,
+)
 from prela.integrations.openai.usage import usage_attributes
 from prela.integrations.stainless.provider import Failure
 
 CONTENT_KEYS: Final = ("input", "instructions", "tools", "prompt")
 
-_SERVER_TOOLS: Final = {
+_TOOLS: Final = {
     "apply_patch_call": "apply_patch",
     "code_interpreter_call": "code_interpreter",
+    "computer_call": "computer",
     "file_search_call": "file_search",
     "image_generation_call": "image_generation",
     "local_shell_call": "local_shell",
@@ -23,8 +34,18 @@ _SERVER_TOOLS: Final = {
     "tool_search_call": "tool_search",
     "web_search_call": "web_search",
 }
+"""What the tools of the API itself are called, by the type of their items."""
+_CLIENTS_TOOLS: Final = {
+    "apply_patch_call",
+    "computer_call",
+    "custom_tool_call",
+    "function_call",
+    "local_shell_call",
+}
+"""The items that wait for the client to run a tool."""
+_ARGUMENTS: Final = ("arguments", "input", "action", "actions", "operation")
+"""Where such an item has what the tool is to do."""
 _INCOMPLETE: Final = {"max_output_tokens": "length"}
-_TOOL_ITEMS: Final = {"function_call", "custom_tool_call", "computer_call"}
 
 
 def request_content(body: Mapping[str, Any]) -> dict[str, object]:
@@ -33,73 +54,91 @@ def request_content(body: Mapping[str, Any]) -> dict[str, object]:
     given = body.get("input")
     if isinstance(given, str):
         found[semconv.INPUT_MESSAGES] = [{"role": "user", "parts": [text(given)]}]
-    elif isinstance(given, list):
-        found[semconv.INPUT_MESSAGES] = _messages(given)
+    elif isinstance(given, list | tuple):
+        found[semconv.INPUT_MESSAGES] = _messages(mappings(given))
     found.update(_instructions(body.get("instructions")))
     if definitions := tool_definitions(body.get("tools")):
         found[semconv.TOOL_DEFINITIONS] = definitions
-    prompt = body.get("prompt")
-    variables = prompt.get("variables") if isinstance(prompt, Mapping) else None
-    if isinstance(variables, Mapping):
-        found.update({semconv.PROMPT_VARIABLE + str(key): value for key, value in variables.items()})
+    variables = mapping(mapping(body.get("prompt")).get("variables"))
+    found.update({semconv.PROMPT_VARIABLE + str(key): value for key, value in variables.items()})
     return found
 
 
 def _instructions(given: object) -> dict[str, object]:
     if isinstance(given, str):
         return {semconv.SYSTEM_INSTRUCTIONS: [text(given)]}
-    if isinstance(given, list):
-        parts = [part for message in _messages(given) for part in message["parts"]]
+    if isinstance(given, list | tuple):
+        parts = [part for message in _messages(mappings(given)) for part in message["parts"]]
         return {semconv.SYSTEM_INSTRUCTIONS: parts}
     return {}
 
 
-def _messages(items: Iterable[Any]) -> list[dict[str, Any]]:
+def _messages(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Items as messages; what the model did between two of them is one message of its."""
     messages: list[dict[str, Any]] = []
     for item in items:
-        if not isinstance(item, Mapping):
-            continue
-        kind = item.get("type", "message")
+        kind = _kind(item)
         if kind == "message":
-            messages.append({"role": str(item.get("role", "")), "parts": parts_of(item.get("content"))})
-        elif isinstance(kind, str) and kind.endswith("_output"):
-            result = tool_result(item.get("call_id") or item.get("id"), item.get("output"))
-            messages.append({"role": "tool", "parts": [result]})
+            messages.append({"role": str(item.get("role") or "user"), "parts": parts_of(item.get("content"))})
+        elif kind.endswith("_output"):
+            messages.append({"role": "tool", "parts": [tool_result(_identity(item), _answer(item))]})
         elif parts := _done(item):
-            if not (messages and messages[-1]["role"] == "assistant"):
-                messages.append({"role": "assistant", "parts": []})
+            role = str(item.get("role") or "assistant")
+            if not (messages and messages[-1]["role"] == role):
+                messages.append({"role": role, "parts": []})
             messages[-1]["parts"] += parts
     return messages
 
 
 def _done(item: Mapping[str, Any]) -> list[Part]:
     """The parts of an item that is something the model did."""
-    kind = str(item.get("type", "message"))
+    kind = _kind(item)
     if kind == "message":
         return parts_of(item.get("content"))
     if kind == "reasoning":
-        thoughts = [*(item.get("summary") or ()), *(item.get("content") or ())]
-        return [{"type": "reasoning", "content": part["content"]} for part in parts_of(thoughts) if part.get("content")]
-    if kind in _TOOL_ITEMS:
-        arguments = item.get("arguments", item.get("input", item.get("action", item.get("actions"))))
-        name = item.get("name") or ("computer" if kind == "computer_call" else None)
-        return [tool_call(item.get("call_id") or item.get("id"), name, arguments)]
+        thoughts = [*mappings(item.get("summary")), *mappings(item.get("content"))]
+        return reasoning(*(thought.get("text") for thought in thoughts))
     if kind == "compaction":
-        return [{"type": "compaction", "id": item.get("id")}]
-    fields = {key: value for key, value in item.items() if key not in ("id", "call_id", "type")}
-    if kind in _SERVER_TOOLS:
-        name = _SERVER_TOOLS[kind]
-        call = {"type": name, **fields}
-        return [
-            {
-                "type": "server_tool_call",
-                "id": item.get("id"),
-                "name": str(item.get("name") or name),
-                "server_tool_call": call,
-            }
-        ]
+        return [{"type": "compaction", "id": _identity(item)}]
+    name = item.get("name") or _TOOLS.get(kind)
+    if _is_for_the_client(item):
+        arguments = next((item[key] for key in _ARGUMENTS if item.get(key) is not None), None)
+        return [tool_call(_identity(item), name, arguments)]
+    if kind in _TOOLS:
+        return [server_tool("server_tool_call", _identity(item), name, _TOOLS[kind], _fields(item))]
+    tool = _TOOLS.get(kind.removesuffix("_output") + "_call")
+    if tool is not None:
+        return [server_tool("server_tool_call_response", _identity(item), tool, tool, _fields(item))]
     return [{**item, "type": kind}]
+
+
+def _kind(item: Mapping[str, Any]) -> str:
+    return str(item.get("type") or "message")
+
+
+def _identity(item: Mapping[str, Any]) -> object:
+    """What calls and answers have in common: not the id of the item, where there is one of the call."""
+    return item.get("call_id") or item.get("id")
+
+
+def _fields(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in item.items() if key not in ("id", "call_id", "type")}
+
+
+def _answer(item: Mapping[str, Any]) -> object:
+    """What a tool answered: most have it under "output"."""
+    return item["output"] if "output" in item else _fields(item)
+
+
+def _is_for_the_client(item: Mapping[str, Any]) -> bool:
+    """Whether the client is to run the tool that this item calls."""
+    match _kind(item):
+        case "shell_call":
+            return mapping(item.get("environment")).get("type") == "local"
+        case "tool_search_call":
+            return item.get("execution") == "client"
+        case kind:
+            return kind in _CLIENTS_TOOLS
 
 
 def response_attributes(body: Mapping[str, Any], *, fetched: bool = False) -> dict[str, object]:
@@ -123,13 +162,14 @@ def response_attributes(body: Mapping[str, Any], *, fetched: bool = False) -> di
 def _finish_reason(body: Mapping[str, Any]) -> str | None:
     """The whole output is one generation, so it has one reason; None while it is still being made elsewhere."""
     status = body.get("status")
+    if body.get(_CUT_OFF) or status in ("failed", "cancelled"):
+        return "error"
     if status == "incomplete":
-        details = body.get("incomplete_details")
-        reason = details.get("reason") if isinstance(details, Mapping) else None
-        return _INCOMPLETE.get(str(reason), str(reason or "incomplete"))
+        reason = str(mapping(body.get("incomplete_details")).get("reason") or "incomplete")
+        return _INCOMPLETE.get(reason, reason)
     if status == "completed":
-        return "tool_calls" if any(item.get("type") in _TOOL_ITEMS for item in _output(body)) else "stop"
-    return "error" if status in ("failed", "cancelled", _CUT_OFF) else None
+        return "tool_calls" if any(_is_for_the_client(item) for item in _output(body)) else "stop"
+    return None
 
 
 def response_content(body: Mapping[str, Any]) -> dict[str, object]:
@@ -146,29 +186,27 @@ def response_content(body: Mapping[str, Any]) -> dict[str, object]:
 
 def failure(body: Mapping[str, Any]) -> Failure | None:
     """A response that failed, or the event of a stream that says so."""
-    response = body.get("response") if body.get("type") == "response.failed" else body
-    if not isinstance(response, Mapping):
+    response = mapping(body.get("response")) if body.get("type") == "response.failed" else body
+    if response.get("status") != "failed" and response.get("type") != "error":
         return None
-    if response.get("status") == "failed" or response.get("type") == "error":
-        error = response.get("error") if isinstance(response.get("error"), Mapping) else response
-        assert isinstance(error, Mapping)
-        return Failure(str(error.get("code") or "response.failed"), error.get("message"))
-    return None
+    error = mapping(response.get("error")) or (response if response.get("type") == "error" else {})
+    code, message = error.get("code"), error.get("message")
+    return Failure(code if code and isinstance(code, str) else "response.failed", message and str(message))
 
 
 def _output(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    output = body.get("output")
-    return [item for item in output if isinstance(item, Mapping)] if isinstance(output, list) else []
+    return mappings(body.get("output"))
 
 
-_CUT_OFF: Final = "cut_off"
-"""Stands for the status of a response whose stream ended before it said how it went."""
+_CUT_OFF: Final = "prela.cut_off"
+"""Marks a response whose stream ended before it said how it went."""
 _DELTAS: Final = {
     "response.output_text.delta": ("content", "output_text", "text"),
     "response.refusal.delta": ("content", "refusal", "refusal"),
     "response.reasoning_text.delta": ("content", "reasoning_text", "text"),
     "response.reasoning_summary_text.delta": ("summary", "summary_text", "text"),
 }
+"""By the event: the list in the item, the type of the part in it, and the key in that."""
 _ARGUMENT_DELTAS: Final = {
     "response.function_call_arguments.delta": "arguments",
     "response.mcp_call_arguments.delta": "arguments",
@@ -182,43 +220,72 @@ class ResponsesAssembly:
     """Puts typed events together. The last one has the whole response; before that, items are made of their deltas."""
 
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         self._response: Mapping[str, Any] = {}
         self._is_whole = False
-        self._items: dict[int, Mapping[str, Any]] = {}
-        self._deltas: dict[tuple[int, str, str, str, int], list[str]] = {}
+        self._items: dict[int, _Item] = {}
 
     def add(self, event: Mapping[str, Any]) -> None:
-        """Take in an event."""
-        kind = event.get("type")
-        response = event.get("response")
-        if isinstance(response, Mapping) and not self._is_whole:
-            self._response = response
+        """Take in an event. Where a stream has one response after the other, the last counts."""
+        kind, response = event.get("type"), event.get("response")
+        if not isinstance(kind, str):
+            return
+        if isinstance(response, Mapping):
+            if kind == "response.created":
+                self._begin()
             self._is_whole = kind in _LAST
-        elif kind in ("response.output_item.added", "response.output_item.done"):
-            self._items[event.get("output_index", 0)] = event.get("item") or {}
-        elif kind in _DELTAS:
-            field, part, key = _DELTAS[kind]
-            index = event.get("content_index", event.get("summary_index", 0))
-            self._add_delta(event, (field, part, key, index))
-        elif kind in _ARGUMENT_DELTAS:
-            self._add_delta(event, ("", "", _ARGUMENT_DELTAS[kind], 0))
+            self._response = response
+        elif kind == "response.output_item.added":
+            self._item(event).fields = mapping(event.get("item"))
+        elif kind == "response.output_item.done":
+            self._item(event).is_whole = True
+            self._item(event).fields = mapping(event.get("item"))
+        elif kind in _DELTAS or kind in _ARGUMENT_DELTAS:
+            self._item(event).add(kind, event)
 
-    def _add_delta(self, event: Mapping[str, Any], place: tuple[str, str, str, int]) -> None:
-        delta = event.get("delta")
-        if isinstance(delta, str):
-            self._deltas.setdefault((event.get("output_index", 0), *place), []).append(delta)
+    def _item(self, event: Mapping[str, Any]) -> "_Item":
+        return self._items.setdefault(_index(event.get("output_index")), _Item())
 
     def body(self) -> Mapping[str, Any]:
         """The response, as far as it has come."""
         if self._is_whole:
             return self._response
-        items = {index: dict(item) for index, item in self._items.items()}
-        for (index, field, part, key, _), deltas in sorted(self._deltas.items()):
-            item = items.setdefault(index, {"type": "message", "role": "assistant"})
-            if item.get("status") == "completed":
-                continue  # it came whole at its end
-            if not field:
-                item[key] = "".join(deltas)
-            else:
-                item[field] = [*(item.get(field) or ()), {"type": part, key: "".join(deltas)}]
-        return {**self._response, "status": _CUT_OFF, "output": [items[index] for index in sorted(items)]}
+        output = [item.body() for _, item in sorted(self._items.items())]
+        return {**self._response, _CUT_OFF: True, "output": output}
+
+
+class _Item:
+    """One item of a stream's output."""
+
+    def __init__(self) -> None:
+        self.fields: Mapping[str, Any] = {}
+        self.is_whole = False
+        self._parts: dict[tuple[str, int], tuple[str, list[str]]] = {}
+        self._arguments: dict[str, list[str]] = {}
+
+    def add(self, kind: str, event: Mapping[str, Any]) -> None:
+        piece = event.get("delta")
+        if not isinstance(piece, str):
+            return
+        if kind in _ARGUMENT_DELTAS:
+            self._arguments.setdefault(_ARGUMENT_DELTAS[kind], []).append(piece)
+        else:
+            place = (_DELTAS[kind][0], _index(event.get("content_index", event.get("summary_index"))))
+            self._parts.setdefault(place, (kind, []))[1].append(piece)
+
+    def body(self) -> Mapping[str, Any]:
+        if self.is_whole:
+            return self.fields
+        item = {"type": "message", "role": "assistant", **self.fields}
+        item |= {key: "".join(pieces) for key, pieces in self._arguments.items()}
+        found: dict[str, list[dict[str, str]]] = {}
+        for (field, _), (kind, pieces) in sorted(self._parts.items()):
+            _, part, key = _DELTAS[kind]
+            found.setdefault(field, []).append({"type": part, key: "".join(pieces)})
+        return item | found
+
+
+def _index(value: object) -> int:
+    return value if isinstance(value, int) else 0

@@ -13,10 +13,12 @@ _TOTALS: Final = {
 }
 _SIDES: Final = {
     "prompt_tokens_details": "input",
+    "prompt_token_details": "input",
     "input_tokens_details": "input",
     "input_token_details": "input",
     "completion_tokens_details": "output",
     "output_tokens_details": "output",
+    "output_token_details": "output",
 }
 _DETAILS: Final = {
     ("input", "cached_tokens"): semconv.CACHE_READ_TOKENS,
@@ -46,4 +48,4 @@ def usage_attributes(usage: object) -> dict[str, object]:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
