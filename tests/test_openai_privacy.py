@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ import pydantic
 import pytest
 
 import prela
-from prela.integrations.openai import instrument, uninstrument
 from prela.testing.openai_server import Answer, OpenAIServer, ToolCall
+from tests.openai_on_file import Recording, client_of, recorded
 
 CANARY = "canary-7f3a"
 ENCODED = base64.b64encode(f"{CANARY} {CANARY} {CANARY}".encode()).decode()
@@ -23,39 +23,6 @@ PARAMETERS = {"type": "object", "description": CANARY, "properties": {CANARY: {"
 TOOL = {"name": "look_up", "description": CANARY, "parameters": PARAMETERS}
 
 Use = Callable[[openai.OpenAI], object]
-
-
-class Recording:
-    """What the file exporter wrote."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    @property
-    def text(self) -> str:
-        return "".join(path.read_text() for path in sorted(self._folder.glob("*.jsonl")))
-
-    @property
-    def spans(self) -> int:
-        return self.text.count("\n")
-
-
-@contextmanager
-def recorded(folder: Path, **options: Any) -> Iterator[Recording]:
-    prela.init("test", "file", trace_dir=folder, **options)
-    assert instrument()
-    try:
-        yield Recording(folder)
-        assert prela.sync.shutdown()
-    finally:
-        uninstrument()
-
-
-@contextmanager
-def client_of(*answers: Answer, api_key: str = "any") -> Iterator[openai.OpenAI]:
-    with OpenAIServer(answers or (lambda _: Answer(CANARY))) as server:
-        with openai.OpenAI(base_url=server.base_url, api_key=api_key, max_retries=0) as client:
-            yield client
 
 
 # --- the calls ----------------------------------------------------------------------------------------------------
