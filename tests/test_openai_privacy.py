@@ -1,4 +1,4 @@
-"""What is said to a model, and by it, stays out of the record when `capture_content` is off, wherever it could get in."""
+"""What is said to a model, and by it, stays out of the record when `capture_content` is off, by whatever way."""
 
 import base64
 from collections.abc import Callable, Iterator

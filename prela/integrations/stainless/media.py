@@ -10,7 +10,9 @@ from typing import Any, Final
 LIMIT: Final = 1024
 """Characters of base64 from which a digest takes the place of what is encoded."""
 
-_DATA_URL: Final = re.compile(r"data:([\w.+-]+/[\w.+-]+)?[^,\s]{0,200};base64,([A-Za-z0-9+/_\r\n-]{%d,}={0,2})" % LIMIT)
+_DATA_URL: Final = re.compile(
+    r"data:([\w.+-]+/[\w.+-]+)?[^,\s]{0,200};base64," rf"([A-Za-z0-9+/_\r\n-]{{{LIMIT},}}={{0,2}})"
+)
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_\r\n-]+={0,2}\s*")
 _DATA_KEYS: Final = {"b64_json", "blob", "file_data", "partial_image_b64"}
 """Under these stands nothing but data."""
