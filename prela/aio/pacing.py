@@ -17,6 +17,11 @@ on_private_loop: ContextVar[bool] = ContextVar("prela.on_private_loop", default=
 _next_turn = 0.0
 
 
+def is_turn_over() -> bool:
+    """Whether our turn has lasted long enough: to be asked after each piece of work that may be large."""
+    return time.monotonic() >= _next_turn
+
+
 async def give_way() -> None:
     """Let others run: on a private loop other threads (by giving up the GIL), elsewhere the loop's other tasks."""
     global _next_turn
@@ -24,6 +29,7 @@ async def give_way() -> None:
         import anyio.lowlevel
 
         await anyio.lowlevel.checkpoint()
-    elif time.monotonic() >= _next_turn:
+        _next_turn = time.monotonic() + _SLICE
+    elif is_turn_over():
         time.sleep(0)  # noqa: ASYNC251  (on purpose: there is nobody on this loop to hold up)
         _next_turn = time.monotonic() + _SLICE

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import anyio
 
 from prela.aio.delivery import Batch, Delivery
-from prela.aio.pacing import CHUNK, give_way
+from prela.aio.pacing import CHUNK, give_way, is_turn_over
 from prela.aio.waking import caller_into_this_loop
 from prela.core import log
 from prela.core.buffer import ENCODE_FAILED, EXPORT_FAILED, SHUTDOWN, Buffer
@@ -25,6 +25,11 @@ from prela.core.statistics import ExporterStatistics
 
 _POLL: Final = 0.1
 """Seconds between looks at the buffer. Ending a span wakes nobody, so a full batch is seen at the next look."""
+
+
+_HEAVY: Final = 4 * 1024 * 1024
+"""Bytes beyond the ordinary charge from which a batch is handed on before it is full: what is made of so much takes
+time, and at the end of the program the part that was handed on is not lost."""
 
 
 class Schedule(NamedTuple):
@@ -236,22 +241,28 @@ class Worker:
         return time.monotonic() + _POLL >= self._next_due
 
     async def _move_batch(self) -> None:
-        spans, heavy = self.buffer.take(self.schedule.batch_size)
+        """Take a batch from the buffer and hand it on: in several parts, if it is heavy."""
+        spans, _ = self.buffer.take(self.schedule.batch_size)
         self._taken += len(spans)
         if not self.buffer.queue:
             self._next_due = time.monotonic() + self.schedule.delay
-        records = []
-        for start in range(0, len(spans), CHUNK):
-            for span in spans[start : start + CHUNK]:
-                try:
-                    records.append(record_of(span))
-                except Exception as error:
-                    log.failed("making a record", error)
-                    self._lose(ENCODE_FAILED, 1)
-            await give_way()
-        position, self._batched = self._batched, self._batched + len(spans)
-        if records:
-            self._dispatch(records, position, heavy, self._deliveries)
+        begun = heavy = 0
+        records: list[Any] = []
+        for done, span in enumerate(spans, 1):
+            size = span._extra_bytes()
+            try:
+                records.append(record_of(span))
+            except Exception as error:
+                log.failed("making a record", error)
+                self._lose(ENCODE_FAILED, 1)
+            heavy += size
+            if done % CHUNK == 0 or (size and is_turn_over()):
+                await give_way()
+            if done == len(spans) or heavy > _HEAVY:
+                position, self._batched = self._batched, self._batched + done - begun
+                if records:
+                    self._dispatch(records, position, heavy, self._deliveries)
+                begun, heavy, records = done, 0, []
 
     def _dispatch(
         self,

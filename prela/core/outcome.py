@@ -6,7 +6,7 @@ What counts as a cancellation is handed in as an `Explain`, because the loops' e
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
-from prela.core.private import WITHHELD, is_withheld, without_secrets
+from prela.core.private import WITHHELD, is_quote, is_withheld, without_secrets
 from prela.record.enums import SpanStatus
 
 LEAF_EVENTS: Final = 64
@@ -89,7 +89,8 @@ def _judge_group(group: "BaseExceptionGroup[BaseException]", explain: Explain) -
 
 
 def _cancelled(cancellation: Cancellation) -> Outcome:
-    attributes = {CANCEL_CAUSE: cancellation.cause, CANCEL_REASON: cancellation.reason, CANCEL_BY: cancellation.by}
+    reason = None if cancellation.reason is None else recordable(cancellation.reason)
+    attributes = {CANCEL_CAUSE: cancellation.cause, CANCEL_REASON: reason, CANCEL_BY: cancellation.by}
     known = {key: value for key, value in attributes.items() if value is not None}
     return Outcome(SpanStatus.CANCELLED, None, known, [])
 
@@ -124,9 +125,14 @@ def message_of(error: BaseException) -> str:
     try:
         if is_withheld(error):
             return WITHHELD
-        return without_secrets(str(error))
+        return recordable(str(error))
     except Exception as again:
         return f"<{type(again).__name__} in __str__ of {type(error).__qualname__}>"
+
+
+def recordable(text: str) -> str:
+    """What a program says of how something went, without what must not be recorded."""
+    return WITHHELD if is_quote(text) else without_secrets(text)
 
 
 def _stack_of(error: BaseException) -> str:
@@ -134,11 +140,13 @@ def _stack_of(error: BaseException) -> str:
     import traceback
 
     try:
-        if is_withheld(error):
-            # Where, and not what: the lines of the program may hold what is withheld, too.
-            frames = traceback.extract_tb(error.__traceback__, limit=-_STACK_FRAMES)
-            return "".join(f'  File "{frame.filename}", line {frame.lineno}, in {frame.name}\n' for frame in frames)
-        formatted = traceback.format_exception(type(error), error, error.__traceback__, limit=-_STACK_FRAMES)
-        return without_secrets("".join(formatted))
+        if not is_withheld(error):
+            formatted = traceback.format_exception(type(error), error, error.__traceback__, limit=-_STACK_FRAMES)
+            stack = recordable("".join(formatted))
+            if stack is not WITHHELD:
+                return stack
+        # Where, and not what: the lines of the program may hold what is withheld, too.
+        frames = traceback.extract_tb(error.__traceback__, limit=-_STACK_FRAMES)
+        return "".join(f'  File "{frame.filename}", line {frame.lineno}, in {frame.name}\n' for frame in frames)
     except Exception as again:
         return f"<{type(again).__name__} while formatting the stack>"

@@ -14,7 +14,8 @@ from typing import Final, Self
 
 from prela.core import log
 from prela.core.details import Complete, Details
-from prela.core.outcome import STREAM_OUTCOME, exception_attributes, judge
+from prela.core.outcome import STREAM_OUTCOME, exception_attributes, judge, recordable
+from prela.core.private import withhold_quoting
 from prela.core.readable import CLOSED, NOT_ENTERED, NOT_STARTED, ReadableSpan
 from prela.core.settings import QUICK_ATTRIBUTES, QUICK_STRING, Limits
 from prela.core.span_context import Link, SpanContext, checked_context
@@ -151,6 +152,8 @@ class Span(ReadableSpan):
         """Record an exception as an event. The status stays as it is."""
         try:
             if details := self._open_details("record_exception"):
+                if not self._trace.settings.capture_content:
+                    withhold_quoting(exception)
                 recorded = {**exception_attributes(exception), **(attributes or {})}
                 details.add_event(self._limits, "exception", self._trace.clock(), recorded)
         except Exception as error:
@@ -162,7 +165,7 @@ class Span(ReadableSpan):
             if details := self._open_details("set_status"):
                 chosen = SpanStatus(status)
                 details.status = None if chosen is SpanStatus.PENDING else chosen
-                details.status_message = None if message is None else str(message)
+                details.status_message = None if message is None else recordable(str(message))
         except Exception as error:
             log.failed("set_status", error)
 
@@ -283,6 +286,8 @@ class Span(ReadableSpan):
         end = clock()
         try:
             if error is not None:
+                if not settings.capture_content:
+                    withhold_quoting(error)
                 outcome = judge(error, settings.explain, stream=stream)
                 details.record_outcome(self._attributes, settings.limits, outcome, end)
         except Exception as failure:

@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,8 @@ from prela.record.model import SpanRecord
 T = TypeVar("T")
 
 SUFFIX: Final = ".jsonl"
+_PIECE: Final = 1024 * 1024
+"""Bytes from which lines are written before all of a batch has been encoded."""
 _FILE_BYTES: Final = 64 * 1024 * 1024
 _FOLDER_BYTES: Final = 1024 * 1024 * 1024
 _FOLDER_SECONDS: Final = 7 * 24 * 3600.0
@@ -67,15 +69,23 @@ class FileExporter:
         Raises:
             OSError: The folder or the disk did not take the batch; none of it is in the file then.
         """
-        lines = bytearray()
-        for start in range(0, len(spans), CHUNK):
-            lines += _lines(spans[start : start + CHUNK])
-            await give_way()
         if self._pid != os.getpid():
             self._leave_to_parent()
         if self._file is None or self._size >= self._max_file_bytes or not await _do(os.path.exists, self.path):
             await self._begin_file()  # a file that was deleted or moved under us would be written for nobody
-        await self._append(bytes(lines))
+        before = self._size
+        lines = bytearray()
+        try:
+            for chunk in _chunks(spans):
+                lines += _lines(chunk)
+                await give_way()
+                if len(lines) >= _PIECE:
+                    await self._append(lines)
+                    lines = bytearray()
+            await self._append(lines)
+        except Exception:
+            self._cut_back(before)
+            raise
 
     def _leave_to_parent(self) -> None:
         """After a fork: the parent's file is the parent's, and this process begins its own."""
@@ -102,9 +112,7 @@ class FileExporter:
         self.path, self._size = path, 0
         await _do(partial(prune, self.folder, max_bytes=self._max_folder_bytes, max_age=self._max_age, keep=path))
 
-    async def _append(self, lines: bytes) -> None:
-        """Write all of the lines, or none."""
-        before = self._size
+    async def _append(self, lines: bytearray) -> None:
         view = memoryview(lines)
         try:
             while view:
@@ -112,7 +120,6 @@ class FileExporter:
                 self._size += written
                 view = view[written:]
         except Exception:
-            self._cut_back(before)
             raise
         except BaseException:
             # Cancelled: a thread may still be writing. The file is left as it is, and the next begun.
@@ -127,6 +134,21 @@ class FileExporter:
             # Half a line stands in the file now: leave it there, and write on in another.
             log.failed("cutting back a trace file", error)
             self._size = self._max_file_bytes
+
+
+def _chunks(records: Sequence[SpanRecord]) -> Iterator[Sequence[SpanRecord]]:
+    """What is encoded in one go: up to `CHUNK` records, or one that may be large, which nested values tell."""
+    begun = 0
+    for index, record in enumerate(records):
+        is_large = any(type(value) is list or type(value) is dict for value in record.attributes.values())
+        if is_large and begun < index:
+            yield records[begun:index]
+            begun = index
+        if is_large or index + 1 - begun == CHUNK:
+            yield records[begun : index + 1]
+            begun = index + 1
+    if begun < len(records):
+        yield records[begun:]
 
 
 def _lines(records: Sequence[SpanRecord]) -> bytes:

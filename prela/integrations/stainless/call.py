@@ -10,7 +10,7 @@ from contextvars import ContextVar, Token
 from typing import Any, Final, NamedTuple
 
 from prela.core import log
-from prela.core.private import keep_secret, withhold, without_secrets
+from prela.core.private import keep_secret, keep_secrets_of, withhold, without_secrets
 from prela.core.silent import SUPPRESSION
 from prela.core.span import Span, current_span
 from prela.core.tracer import Tracer
@@ -218,10 +218,8 @@ class Call:
 
     def sends(self, request: Any) -> None:
         """Take note of an HTTP request, one for each attempt."""
-        headers = request.headers
-        for name in ("authorization", "api-key", "x-api-key"):
-            if name in headers:
-                keep_secret(headers[name].removeprefix("Bearer "))
+        headers, url = request.headers, request.url
+        keep_secrets_of(headers, url.params.multi_items() if url.query else ())
         self._held = max(self._held, int(headers.get("content-length", 0)))
 
     def begin_retry(self, arguments: Mapping[str, Any]) -> tuple[int, dict[str, object]]:

@@ -10,10 +10,17 @@ from typing import Any, Final
 LIMIT: Final = 1024
 """Characters of base64 from which a digest takes the place of what is encoded."""
 
-_DATA_URL: Final = re.compile(r"data:([\w.+-]+/[\w.+-]+)?[^,]{0,200};base64,")
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
-_DATA_KEYS: Final = {"b64_json", "blob", "data", "file_data", "partial_image_b64", "result"}
-"""Under these, base64 stands by itself. Elsewhere a long word is a long word."""
+_DATA_URL: Final = re.compile(
+    r"data:([\w.+-]+/[\w.+-]+)?[^,\s]{0,200};base64," rf"([A-Za-z0-9+/_\r\n-]{{{LIMIT},}}={{0,2}})"
+)
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_\r\n-]+={0,2}\s*")
+_DATA_KEYS: Final = {"b64_json", "blob", "file_data", "partial_image_b64"}
+"""Under these stands nothing but data."""
+_WORDS_FOR_DATA: Final = {"base64", "bytes", "data", "image", "result", "screenshot"}
+"""Under these, data may stand by itself: if it looks like data. Elsewhere a long word is a long word."""
+_SAMPLE: Final = 1_000
+_VARIETY: Final = 24
+"""Different characters in a sample of data, of 64. Long runs of less are no image, no sound and no archive."""
 
 
 def without_media(value: Any, clean: Callable[[str], str], key: str = "", mime_type: str | None = None) -> Any:
@@ -26,11 +33,11 @@ def without_media(value: Any, clean: Callable[[str], str], key: str = "", mime_t
         mime_type: What the mapping in which it stands says of it.
     """
     if isinstance(value, str):
-        return described(value, mime_type, is_data=key in _DATA_KEYS) or clean(value)
+        return _without_data(value, clean, key, mime_type)
     if isinstance(value, Mapping):
         named, is_blob = value.get("mime_type"), value.get("type") == "blob"
         return {
-            name: without_media(item, clean, "blob" if is_blob and name == "content" else name, named)
+            clean(name): without_media(item, clean, "blob" if is_blob and name == "content" else name, named)
             for name, item in value.items()
         }
     if isinstance(value, list):
@@ -38,23 +45,29 @@ def without_media(value: Any, clean: Callable[[str], str], key: str = "", mime_t
     return value
 
 
-def described(text: str, mime_type: object = None, *, is_data: bool) -> str | None:
-    """What stands for large base64, in a data URL or where only data is expected; None for any other text."""
+def _without_data(text: str, clean: Callable[[str], str], key: str, mime_type: str | None) -> str:
     if len(text) <= LIMIT:
-        return None
-    match = _DATA_URL.match(text)
-    if match is None and not is_data:
-        return None
-    mime_type = (match[1] if match else mime_type) or "application/octet-stream"
-    start = match.end() if match else 0
-    if not _BASE64.fullmatch(text, start):
-        return None
-    data = _decoded(text[start:])
-    return f"[{mime_type}, {len(data)} bytes, sha256 {sha256(data).hexdigest()}]"
+        return clean(text)
+    if (key in _DATA_KEYS or (key in _WORDS_FOR_DATA and _looks_like_data(text))) and _BASE64.fullmatch(text):
+        return described(text, mime_type)
+    if ";base64," in text:
+        text = _DATA_URL.sub(lambda found: described(found[2], found[1]), text)
+    return clean(text)
+
+
+def _looks_like_data(text: str) -> bool:
+    return len(set(text[:_SAMPLE])) >= _VARIETY
+
+
+def described(text: str, mime_type: object = None) -> str:
+    """What stands for data that is encoded as this text."""
+    data = _decoded(text)
+    return f"[{mime_type or 'application/octet-stream'}, {len(data)} bytes, sha256 {sha256(data).hexdigest()}]"
 
 
 def _decoded(text: str) -> bytes:
     """The bytes that a text encodes; where it is broken, its own."""
+    text = "".join(text.split())
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_" if re.search("[-_]", text) else None)
     except (binascii.Error, ValueError):
