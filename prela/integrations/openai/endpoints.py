@@ -119,7 +119,7 @@ def describe(request: Request) -> Operation:
 
 def provider_of(host: str) -> str:
     """`gen_ai.provider.name`, by the server's host."""
-    labels = host.lower().split(".")
+    labels = host.lower().replace("-aiplatform.", ".aiplatform.").split(".")  # Google puts the region before it
     for start in range(len(labels)):
         found = _PROVIDERS.get(".".join(labels[start:]))
         if found is not None:

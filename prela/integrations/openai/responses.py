@@ -106,8 +106,8 @@ def _done(item: Mapping[str, Any]) -> list[Part]:
         return [tool_call(_identity(item), name, arguments)]
     if kind in _TOOLS:
         return [server_tool("server_tool_call", _identity(item), name, _TOOLS[kind], _fields(item))]
-    tool = _TOOLS.get(kind.removesuffix("_output") + "_call")
-    if tool is not None:
+    if kind.endswith("_output"):  # among what the model did, of a tool that the provider ran
+        tool = kind.removesuffix("_output").removesuffix("_call")
         return [server_tool("server_tool_call_response", _identity(item), tool, tool, _fields(item))]
     return [{**item, "type": kind}]
 
