@@ -53,13 +53,12 @@ class Caller:
             settings = self.tracer._settings
             if settings is None or not self.is_active:
                 return None
-            if _get() is SUPPRESSION:
-                # Below a traced call (one made by a callback of it) the steps of this one must not pass for its own.
-                return None if current_call.get() is None else UnrecordedCall(None, args, kwargs)
-            return self._begin(client, args, kwargs)
+            if _get() is not SUPPRESSION:
+                return self._begin(client, args, kwargs)
         except Exception as error:
             log.failed("tracing a call", error)
-            return None
+        # Below a traced call (one made by a callback of it) the steps of this one must not pass for its own.
+        return None if current_call.get() is None else UnrecordedCall(None, args, kwargs)
 
     def _begin(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "Call | UnrecordedCall":
         options = kwargs["options"] if "options" in kwargs else args[1]
@@ -76,12 +75,16 @@ class Caller:
         span = self.tracer.start_span(operation.span_name, operation.span_type, attributes, kind=SpanKind.CLIENT)
         if not span.is_recording:
             return UnrecordedCall(span, args, kwargs)
-        keep_secret(getattr(client, "api_key", None))
-        if self.stream_usage and streamed:
-            changed = self.provider.with_stream_usage(operation, body)
-            if changed is not None:
-                args, kwargs = _with_body(args, kwargs, options, changed)
-        return Call(span, self.provider, operation, streamed, body, args, kwargs)
+        try:
+            keep_secret(getattr(client, "api_key", None))
+            if self.stream_usage and streamed:
+                changed = self.provider.with_stream_usage(operation, body)
+                if changed is not None:
+                    args, kwargs = _with_body(args, kwargs, options, changed)
+            return Call(span, self.provider, operation, streamed, body, args, kwargs)
+        except Exception:
+            span.end()
+            raise
 
 
 def _body_of(options: Any) -> Mapping[str, Any]:
@@ -151,6 +154,7 @@ class Call:
         "_consumer_time",
         "_ended",
         "_first_chunk",
+        "_handled",
         "_has_body",
         "_held",
         "_in_step",
@@ -202,6 +206,7 @@ class Call:
         self._in_step = False  # only told of steps in which the span could not be made current
         self._body_parts: list[bytes] = []
         self._held = 0
+        self._handled = _identity(sys.exception())
         capture = span._trace.settings.capture_content
         content = {key: share(body[key]) for key in provider.content_keys(operation) if key in body} if capture else {}
         self._completion = Completion(provider, operation, content, capture)
@@ -225,6 +230,7 @@ class Call:
     def begin_retry(self, arguments: Mapping[str, Any]) -> tuple[int, dict[str, object]]:
         """Take note that an attempt failed, before the client sleeps."""
         self._retries += 1
+        self.timing.gave_up()
         reason: dict[str, object] = {semconv.RETRY_ATTEMPT: self._retries}
         response, error = arguments.get("response"), sys.exception()
         if response is not None:
@@ -240,15 +246,14 @@ class Call:
         self.timing.slept(slept)
         self.span.add_event(semconv.RETRY_EVENT, {**attributes, semconv.RETRY_WAIT: slept / 1e9})
 
-    def receives(self, client: Any, response: Any) -> None:
-        """Take note of the response, before the client makes anything of it."""
+    def receives(self, response: Any, *, waits: bool) -> None:
+        """Take note of the response, before the client makes anything of it; `waits`: an asynchronous one."""
         try:
             self._response = response
             self._note_response(response)
             self._completion.content_type = response.headers.get("content-type", "")
-            self._completion.make_decoder = getattr(client, "_make_sse_decoder", None)
             if not (response.is_closed or response.is_stream_consumed):
-                watch_body(self, response)
+                watch_body(self, response, waits=waits)
                 self._has_body = True
         except Exception as error:
             log.failed("watching a response", error)
@@ -260,14 +265,18 @@ class Call:
                 self.span.set_attribute(semconv.REQUEST_ID, response.headers[name])
                 break
 
-    def returned(self, result: object) -> None:
+    def returned(self, result: Any) -> None:
         """The client's `request` returned: end the span, or have it end with the stream."""
         response, self._response = self._response, None  # a response that is watched holds this call
+        self.args, self.kwargs = (), {}
         try:
             if is_stream(result):
                 watch_stream(self, result)
             elif self._has_body:
                 if self._streamed and hasattr(result, "_parse"):
+                    # Made here, since whoever holds the maker of it holds the client.
+                    decoder = result._client._make_sse_decoder()
+                    self._completion.make_decoder = lambda: decoder
                     watch_raw(self, result)
             else:
                 if response is not None:
@@ -315,6 +324,14 @@ class Call:
         if self._completion.bytes_read <= _BODY_LIMIT:
             self._body_parts.append(chunk)
 
+    def is_in_step(self) -> bool:
+        """Whether the client's own code is running."""
+        return self._in_step or _get() is self.span
+
+    def began_handling(self, error: BaseException | None) -> bool:
+        """Whether the program was handling this exception already when it made the call."""
+        return _identity(error) == self._handled
+
     def completed(self) -> None:
         """The stream was read to its end."""
         self._end("completed")
@@ -324,7 +341,7 @@ class Call:
 
         The client closes it too, within a step, when it has read all: then the step says how the stream ended.
         """
-        if self._ended or self._in_step or _get() is self.span:
+        if self._ended or self.is_in_step():
             return
         if error is not None and self._is_cancellation(error):
             self._end("cancelled", error)
@@ -356,6 +373,7 @@ class Call:
         if self._ended:
             return
         self._ended = True
+        self._response = None
         try:
             self._record_end(outcome, error)
         except Exception as failure:
@@ -408,6 +426,11 @@ class Call:
 
 current_call: ContextVar[Call | None] = ContextVar("prela.current_call", default=None)
 """The call whose client's own code is running."""
+
+
+def _identity(error: BaseException | None) -> tuple[type, int]:
+    """What an exception is known by to those who must not hold it."""
+    return type(error), id(error)
 
 
 def _leave(step: Step) -> None:

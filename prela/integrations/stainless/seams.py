@@ -178,7 +178,7 @@ def _process_response(original: Function) -> Function:
     def process(self: Any, *args: Any, **kwargs: Any) -> Any:
         call = current_call.get()
         if call is not None:
-            call.receives(self, kwargs.get("response"))
+            call.receives(kwargs.get("response"), waits=False)
         return original(self, *args, **kwargs)
 
     return process
@@ -189,7 +189,7 @@ def _async_process_response(original: Function) -> Function:
     async def process(self: Any, *args: Any, **kwargs: Any) -> Any:
         call = current_call.get()
         if call is not None:
-            call.receives(self, kwargs.get("response"))
+            call.receives(kwargs.get("response"), waits=True)
         return await original(self, *args, **kwargs)
 
     return process

@@ -6,12 +6,16 @@ Three places are watched, since there are three ways to read a stream and more t
 - the decoder inside it, which has each event's text, so that nothing need be taken apart while the program waits;
 - the body of the HTTP response below, which is closed however a stream is left, and is read by those who asked for the
   raw response.
+
+What is put into an object of the client refers to that only weakly: no cycle may keep it when the program lets go.
 """
 
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cache
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
+from weakref import ref
 
 from prela.core import log
 
@@ -35,13 +39,13 @@ def watch_stream(call: "Call", stream: Any) -> None:
 
 def _watch_decoder(call: "Call", decoder: Any) -> bool:
     """Have each event's text told to the call as the decoder makes it; False where that cannot be."""
-    decode: Callable[[str], Any] | None = getattr(decoder, "decode", None)
+    decode: Callable[[Any, str], Any] | None = getattr(type(decoder), "decode", None)
     if decode is None or not hasattr(decoder, "__dict__"):
         return False
-    add = call.add_event
+    add, itself = call.add_event, ref(decoder)
 
     def watched(line: str) -> Any:
-        event = decode(line)
+        event = decode(itself(), line)
         if event is not None:
             add(event.data)
         return event
@@ -52,10 +56,10 @@ def _watch_decoder(call: "Call", decoder: Any) -> bool:
 
 def watch_raw(call: "Call", raw: Any) -> None:
     """Watch the stream that a raw response makes, if its user asks for one by `parse()`."""
-    parse = raw._parse
+    parse, itself = type(raw)._parse, ref(raw)
 
     def watched(*args: Any, **kwargs: Any) -> Any:
-        parsed = parse(*args, **kwargs)
+        parsed = parse(itself(), *args, **kwargs)
         try:
             if is_stream(parsed):
                 watch_stream(call, parsed)
@@ -72,7 +76,10 @@ def is_stream(value: object) -> bool:
 
 
 class Steps:
-    """The iterator inside a `Stream`: one step of the client's own code for each item."""
+    """The iterator inside a `Stream`, or a body: one step of the client's own code for each item.
+
+    No generator: the loop would have to close one more of those, in a task of its own.
+    """
 
     __slots__ = ("_call", "_inner")
 
@@ -94,7 +101,8 @@ class Steps:
             raise
         except BaseException as error:
             call.end_step(step)
-            call.fail(error)
+            if not getattr(self._inner, "gi_running", False):  # another thread is at it, and goes on
+                call.fail(error)
             raise
         call.end_step(step, item)
         return item
@@ -109,7 +117,7 @@ class Steps:
 
 
 class AsyncSteps:
-    """The iterator inside an `AsyncStream`."""
+    """The iterator inside an `AsyncStream`, or its body."""
 
     __slots__ = ("_call", "_inner")
 
@@ -131,7 +139,8 @@ class AsyncSteps:
             raise
         except BaseException as error:
             call.end_step(step)
-            call.fail(error)
+            if not getattr(self._inner, "ag_running", False):
+                call.fail(error)
             raise
         call.end_step(step, item)
         return item
@@ -145,11 +154,16 @@ class AsyncSteps:
         self._call.dropped()
 
 
-def watch_body(call: "Call", response: Any) -> None:
-    """Put the call between an HTTP response that has not been read and its body."""
-    library = sys.modules[type(response).__module__.partition(".")[0]]
-    kind = _async_body(library) if hasattr(response.stream, "__aiter__") else _sync_body(library)
-    response.stream = kind(call, response.stream)
+def watch_body(call: "Call", response: Any, *, waits: bool) -> None:
+    """Put the call between an HTTP response that has not been read and its body; `waits`: of an asynchronous client."""
+    library = _library_of(response)
+    response.stream = (_async_body if waits else _sync_body)(library)(call, response.stream)
+
+
+def _library_of(response: Any) -> ModuleType:
+    """The HTTP library, of whose `Response` this may be of a class derived elsewhere."""
+    modules = [sys.modules[kind.__module__.partition(".")[0]] for kind in type(response).__mro__]
+    return next(module for module in modules if hasattr(module, "SyncByteStream"))
 
 
 @cache
@@ -162,30 +176,17 @@ def _sync_body(library: Any) -> type:
             self._inner = inner
 
         def __iter__(self) -> Iterator[bytes]:
-            return iter(self._inner) if self._call.reads_events else self._watched()
+            return iter(self._inner) if self._call.is_in_step() else Steps(self._call, iter(self._inner))
 
-        def _watched(self) -> Iterator[bytes]:
-            call = self._call
-            chunks = iter(self._inner)
-            while True:
-                step = call.begin_step()
-                try:
-                    chunk = next(chunks)
-                except StopIteration:
-                    call.end_step(step)
-                    call.completed()
-                    return
-                except BaseException as error:
-                    call.end_step(step)
-                    call.fail(error)
-                    raise
-                call.end_step(step, chunk)
-                yield chunk
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.__dict__["_inner"], name)  # `elapsed`, which `Response` asks for
 
         def close(self) -> None:
-            if hasattr(self._inner, "close"):
-                self._inner.close()
-            self._call.closed(by_consumer())
+            try:
+                if hasattr(self._inner, "close"):
+                    self._inner.close()
+            finally:
+                self._call.closed(by_consumer(self._call))
 
         def __del__(self) -> None:
             self._call.dropped_body()
@@ -203,28 +204,13 @@ def _async_body(library: Any) -> type:
             self._inner = inner
 
         def __aiter__(self) -> AsyncIterator[bytes]:
-            return aiter(self._inner) if self._call.reads_events else self._watched()
+            return aiter(self._inner) if self._call.is_in_step() else AsyncSteps(self._call, aiter(self._inner))
 
-        async def _watched(self) -> AsyncIterator[bytes]:
-            call = self._call
-            chunks = aiter(self._inner)
-            while True:
-                step = call.begin_step()
-                try:
-                    chunk = await anext(chunks)
-                except StopAsyncIteration:
-                    call.end_step(step)
-                    call.completed()
-                    return
-                except BaseException as error:
-                    call.end_step(step)
-                    call.fail(error)
-                    raise
-                call.end_step(step, chunk)
-                yield chunk
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.__dict__["_inner"], name)
 
         async def aclose(self) -> None:
-            error = by_consumer()
+            error = by_consumer(self._call)
             try:
                 if hasattr(self._inner, "aclose"):
                     await self._inner.aclose()
@@ -237,13 +223,15 @@ def _async_body(library: Any) -> type:
     return Body
 
 
-def by_consumer() -> BaseException | None:
+def by_consumer(call: "Call") -> BaseException | None:
     """The exception on whose way the response is being closed: a `with` block over the stream was left by it.
 
     None where the closing is the client's own, of a stream that nobody holds any more: the collector may do that
-    while any exception is being handled.
+    while any exception is being handled. None, too, for an exception that was being handled when the call began.
     """
     error = sys.exception()
+    if isinstance(error, GeneratorExit) or call.began_handling(error):
+        return None
     frame = sys._getframe(2)
     for _ in range(4):
         if error is None or frame.f_code.co_name == _CLIENTS_GENERATOR:

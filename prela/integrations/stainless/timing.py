@@ -61,6 +61,12 @@ class Timing:
         elif (started := self._started.pop(step, None)) is not None:  # "complete" or "failed"
             self._add(_STEPS[step], now - started)
 
+    def gave_up(self) -> None:
+        """The attempt failed: if it had no connection by then, it waited for one all the time."""
+        if self._requested:
+            self._add(semconv.TIME_POOL, self._clock() - self._requested)
+            self._requested = 0
+
     def slept(self, nanoseconds: int) -> None:
         """Add a pause between two attempts."""
         self._add(semconv.TIME_RETRY, nanoseconds)
