@@ -21,6 +21,7 @@ from prela.core.context import suppress
 from prela.core.convert import record_of, summary_record
 from prela.core.outage import Outage
 from prela.core.settings import Settings
+from prela.core.shared import Share
 from prela.core.statistics import ExporterStatistics
 
 _POLL: Final = 0.1
@@ -248,8 +249,13 @@ class Worker:
             self._next_due = time.monotonic() + self.schedule.delay
         begun = heavy = 0
         records: list[Any] = []
+        texts: set[Share] = set()
         for done, span in enumerate(spans, 1):
             size = span._extra_bytes()
+            if size and span._details is not None:
+                new = [share for share in span._details.shares if share not in texts]
+                texts.update(new)
+                size += sum(share.size for share in new)
             try:
                 records.append(record_of(span))
             except Exception as error:
@@ -263,6 +269,9 @@ class Worker:
                 if records:
                     self._dispatch(records, position, heavy, self._deliveries)
                 begun, heavy, records = done, 0, []
+                if texts:
+                    texts = set()
+                    self.buffer.settle()
 
     def _dispatch(
         self,

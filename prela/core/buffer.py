@@ -11,6 +11,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from prela.core.shared import shared
 from prela.core.tally import Tally
 
 if TYPE_CHECKING:
@@ -74,9 +75,9 @@ class Buffer:
         """Spans that may be queued before `offer` has to decide; -1 sends every span there."""
         self.root_limit: int = 0
         """Spans queued from which new local roots are refused."""
-        self._settle()
+        self.settle()
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Work out the limits anew, after something they depend on has changed."""
         self.root_limit = max(1, int(ROOTS_REFUSED_AT * self._capacity()))
         watched = self._closed is not None or self._successor is not None or self.on_offer is not None or self._disowned
@@ -91,13 +92,13 @@ class Buffer:
 
     @property
     def heavy_bytes(self) -> int:
-        """Bytes queued beyond the ordinary charge."""
-        return self._heavy_in - self._heavy_out
+        """Bytes queued beyond the ordinary charge; those that spans have in common once."""
+        return self._heavy_in - self._heavy_out + shared.bytes
 
     def watch(self, on_offer: Callable[[], object] | None) -> None:
         """Call `on_offer` after every span from now on; None: no longer."""
         self.on_offer = on_offer
-        self._settle()
+        self.settle()
 
     def offer(self, span: "Span", extra_bytes: int = 0, is_root: bool = False) -> None:
         """Take a finished span, or count why not. The slow way: `Span` appends by itself when it may."""
@@ -113,7 +114,7 @@ class Buffer:
             # `+=` of two ints. Where that does not hold, the sum drifts until the queue is next empty (see `take`).
             if extra_bytes:
                 self._heavy_in += extra_bytes
-                self._settle()
+                self.settle()
             self.queue.append(span)
         else:
             span._trace.incomplete = True
@@ -162,18 +163,18 @@ class Buffer:
         if self._heavy_in != self._heavy_out:
             heavy = sum(span._extra_bytes() for span in spans)
             self._heavy_out = self._heavy_in if not queue else self._heavy_out + heavy
-            self._settle()
+            self.settle()
         return spans, heavy
 
     def hand_over(self, successor: "Buffer") -> None:
         """From now on pass every span on to `successor`; what is queued stays for the worker of this one."""
         self._successor = successor
-        self._settle()
+        self.settle()
 
     def close(self, reason: str = SHUTDOWN) -> None:
         """From now on drop every span under `reason`."""
         self._closed = reason
-        self._settle()
+        self.settle()
 
     def reopen(self, on_offer: Callable[[], object]) -> None:
         """Take spans again, calling `on_offer` after each."""
@@ -205,4 +206,4 @@ class Buffer:
     def disown(self) -> None:
         """After a fork, in the child: spans of the parent process end there, and are neither taken nor counted here."""
         self._disowned = True
-        self._settle()
+        self.settle()

@@ -3,12 +3,13 @@
 A span gets its `Details` when it first needs them. The limits are applied here, and everything cut is counted.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from prela.core import log
 from prela.core.outcome import Outcome, exception_attributes
 from prela.core.settings import QUICK_ATTRIBUTES, Limits, Redact
+from prela.core.shared import LARGE, Share, shared
 from prela.core.span_context import Link, SpanContext
 from prela.record.enums import SpanKind, SpanStatus
 from prela.record.values import Snapshot
@@ -36,6 +37,7 @@ class Details:
         "held",
         "kind",
         "links",
+        "shares",
         "size",
         "status",
         "status_message",
@@ -55,7 +57,9 @@ class Details:
         self.deferred: list[Complete] = []
         """Attributes still to be worked out, by the worker."""
         self.held: int = 0
-        """Bytes of what these hold on to."""
+        """Bytes of what these hold on to alone."""
+        self.shares: list[Share] = []
+        """Texts that they hold on to, and others may too."""
         self.size: int = 0
         """Bytes beyond what every span is charged, by estimate."""
         self._overwrote = False
@@ -71,9 +75,14 @@ class Details:
         self.cuts += copy.cuts
         self.size += copy.size + (_ENTRY_BYTES if len(attributes) > QUICK_ATTRIBUTES else 0)
 
-    def complete_later(self, complete: Complete, size: int) -> None:
-        """Put off working out some attributes, and charge for what that holds on to."""
+    def complete_later(self, complete: Complete, size: int, texts: Iterable[str] = ()) -> None:
+        """Put off working out some attributes, and charge for what that holds on to: `size` bytes and these texts."""
         self.deferred.append(complete)
+        for text in texts:
+            if len(text) < LARGE:
+                size += len(text)
+            else:
+                self.shares.append(shared.part(text))
         self.held += size
         self.size += size
 
@@ -85,6 +94,7 @@ class Details:
                     self.set_attribute(attributes, limits, key, value)
             except Exception as error:
                 log.failed("working out attributes", error)
+        self.shares = []
 
     def add_event(self, limits: Limits, name: str, at: int, attributes: Mapping[str, object] | None) -> None:
         """Add an event that happened at a time of the local trace's clock."""

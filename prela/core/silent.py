@@ -3,7 +3,7 @@
 They have every method of a `Span`, so that no program has to ask before it calls one.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 from random import SystemRandom
 from types import TracebackType
@@ -54,7 +54,7 @@ class SilentSpan(Span):
     def set_status(self, status: SpanStatus | str, message: str | None = None) -> None:
         pass
 
-    def _complete_later(self, complete: Complete, size: int) -> None:
+    def _complete_later(self, complete: Complete, size: int, texts: Iterable[str] = ()) -> None:
         pass
 
     def end(self) -> None:

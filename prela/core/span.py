@@ -7,7 +7,7 @@ The laws that live here (docs/context.md): the current span is one value in one 
 what was current when it was entered; a span left elsewhere ends, once, and touches nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Final, Self
@@ -169,11 +169,11 @@ class Span(ReadableSpan):
         except Exception as error:
             log.failed("set_status", error)
 
-    def _complete_later(self, complete: Complete, size: int) -> None:
-        """Have the worker add what `complete` returns, which is charged with `size` bytes until then."""
+    def _complete_later(self, complete: Complete, size: int, texts: Iterable[str] = ()) -> None:
+        """Have the worker add what `complete` returns, which is charged with `size` bytes and these texts till then."""
         try:
             if details := self._open_details("_complete_later"):
-                details.complete_later(complete, size)
+                details.complete_later(complete, size, texts)
         except Exception as error:
             log.failed("_complete_later", error)
 

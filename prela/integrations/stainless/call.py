@@ -15,7 +15,7 @@ from prela.core.silent import SUPPRESSION
 from prela.core.span import Span, current_span
 from prela.core.tracer import Tracer
 from prela.integrations import semconv
-from prela.integrations.stainless.completion import Completion, share
+from prela.integrations.stainless.completion import Completion
 from prela.integrations.stainless.provider import Operation, Provider, Request
 from prela.integrations.stainless.streams import is_stream, watch_body, watch_raw, watch_stream
 from prela.integrations.stainless.timing import Timing
@@ -156,7 +156,6 @@ class Call:
         "_first_chunk",
         "_handled",
         "_has_body",
-        "_held",
         "_in_step",
         "_last_step",
         "_read_time",
@@ -205,11 +204,9 @@ class Call:
         self._retries = 0
         self._in_step = False  # only told of steps in which the span could not be made current
         self._body_parts: list[bytes] = []
-        self._held = 0
         self._handled = _identity(sys.exception())
         capture = span._trace.settings.capture_content
-        content = {key: share(body[key]) for key in provider.content_keys(operation) if key in body} if capture else {}
-        self._completion = Completion(provider, operation, content, capture)
+        self._completion = Completion(provider, operation, body, capture)
 
     # --- the call itself ------------------------------------------------------------------------------------------
 
@@ -225,7 +222,6 @@ class Call:
         """Take note of an HTTP request, one for each attempt."""
         headers, url = request.headers, request.url
         keep_secrets_of(headers, url.params.multi_items() if url.query else ())
-        self._held = max(self._held, int(headers.get("content-length", 0)))
 
     def begin_retry(self, arguments: Mapping[str, Any]) -> tuple[int, dict[str, object]]:
         """Take note that an attempt failed, before the client sleeps."""
@@ -404,7 +400,7 @@ class Call:
         span.set_attributes(attributes)
         if error is None:
             self._record_failure()
-        span._complete_later(completion, self._held + completion.size)
+        span._complete_later(completion, completion.size, completion.texts)
 
     def _record_error(self, error: BaseException) -> None:
         if not self.span._trace.settings.capture_content:

@@ -31,7 +31,7 @@ class Completion:
     Args:
         provider: Knows the shapes.
         operation: What was asked for.
-        content: The content parts of the request's body, shared by `share`.
+        body: Of the request. What is content in it is copied at once.
         capture: Whether content is recorded.
     """
 
@@ -49,12 +49,16 @@ class Completion:
         "content_type",
         "make_decoder",
         "size",
+        "texts",
     )
 
-    def __init__(self, provider: Provider, operation: Operation, content: Mapping[str, Any], capture: bool) -> None:
+    def __init__(self, provider: Provider, operation: Operation, body: Mapping[str, Any], capture: bool) -> None:
         self._provider = provider
         self._operation = operation
-        self._content = content
+        self.texts: list[str] = []
+        """What is held on to of the request."""
+        keys = provider.content_keys(operation) if capture else ()
+        self._content = {key: share(body[key], self.texts) for key in keys if key in body}
         self._capture = capture
         self._body = b""
         self._events: list[str] = []
@@ -150,17 +154,19 @@ def _clean(content: Mapping[str, object]) -> dict[str, object]:
     return {key: without_media(value, without_secrets) for key, value in content.items()}
 
 
-def share(value: Any) -> Any:
-    """A copy that shares its leaves, if those are immutable: of one part of a request's body."""
+def share(value: Any, texts: list[str]) -> Any:
+    """A copy that shares its texts, which are added to `texts`: of one part of a request's body."""
     kind = type(value)
     if kind is str:
+        texts.append(value)
         return value
+    note = texts.append
     if kind is dict:
-        return {key: item if type(item) is str else share(item) for key, item in value.items()}
+        return {key: (note(item) or item) if type(item) is str else share(item, texts) for key, item in value.items()}
     if kind is list or kind is tuple:
         if value and type(value[0]) in _NUMBERS:
             return list(value)  # tokens: as long as they like
-        return [item if type(item) is str else share(item) for item in value]
+        return [(note(item) or item) if type(item) is str else share(item, texts) for item in value]
     if kind is int or kind is float or kind is bool or value is None:
         return value
     return snapshot(value)
