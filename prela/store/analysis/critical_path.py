@@ -1,0 +1,129 @@
+"""Why it took so long: the chain of spans that decided when the root could end."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from prela.record.flat import FlatForest, flatten
+from prela.record.model import SpanRecord
+from prela.record.tree import Node
+from prela.store.analysis.blockers import Blocker, Blockers, released_by
+
+
+class Segment(NamedTuple):
+    """From `start` to `end` the trace waited for this span's own work."""
+
+    record: SpanRecord | None
+    """None where no root was open, in a trace that has several."""
+    start_time_unix_nano: int
+    end_time_unix_nano: int
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return (self.end_time_unix_nano - self.start_time_unix_nano) / 1e9
+
+
+class CriticalPath(NamedTuple):
+    """The chain that decided when the roots could end."""
+
+    segments: tuple[Segment, ...]
+    """In the order of time: each begins where the one before ends; together they cover the roots' extent."""
+    basis: Literal["joins", "timing", "mixed"]
+    """How it is known who waited for whom: every wait on the path was recorded, none was, or some were."""
+
+
+def critical_path(roots: Sequence[Node], *, now: int | None = None) -> CriticalPath:
+    """Return the critical path from the roots' first start to their last end.
+
+    Walked backwards: what a span waited for last is the blocker that ended last before that moment; before that one
+    began, the same is asked again; between them the span itself was at work. Where a span has recorded joins, these say
+    what it waited for, and of its other children only those in its own task count.
+    """
+    forest = flatten(roots, now)
+    walk = _Walk(forest)
+    start, _ = forest.extent
+    for root in sorted(forest.roots, key=lambda i: (-forest.ends[i], forest.starts[i], forest.records[i].span_id)):
+        while forest.starts[root] < walk.frontier:  # again after a join has led into another root's tree, and out of it
+            walk.through(root)
+    walk.spend(None, start)
+    return CriticalPath(tuple(reversed(walk.segments)), walk.basis)
+
+
+class _Walk:
+    """Backwards in time, from what ended to what it had waited for.
+
+    `frontier` is how far back the path reaches yet. A span's own idea of the time may be ahead of it: a server's clock
+    that is fast, or a root that overlaps a later one. Every step is taken by the span's times, and only what lies
+    before the frontier is kept. A span's blockers are taken up once and never gone back to, so that the walk is linear.
+    """
+
+    def __init__(self, forest: FlatForest) -> None:
+        self.segments: list[Segment] = []
+        self._forest = forest
+        _, self.frontier = forest.extent
+        self._blockers = Blockers(forest)
+        self._lists: dict[int, list[Blocker]] = {}
+        self._next: dict[int, int] = {}
+        self._limits: list[tuple[int, int]] = []
+        self._joined = self._timed = 0
+        self._floors = list(forest.starts)
+        for i, parent in enumerate(forest.parents):
+            if parent >= 0:
+                self._floors[i] = max(self._floors[i], self._floors[parent])
+
+    @property
+    def basis(self) -> Literal["joins", "timing", "mixed"]:
+        if not self._joined:
+            return "timing"
+        return "mixed" if self._timed else "joins"
+
+    def spend(self, span: int | None, since: int) -> None:
+        """Put the time between `since` and the frontier down to a span."""
+        if since < self.frontier:
+            record = None if span is None else self._forest.records[span]
+            self.segments.append(Segment(record, since, self.frontier))
+            self.frontier = since
+
+    def through(self, root: int) -> None:
+        """Walk from a root's end through all that it waited for, to its start or another root's."""
+        self._limits.clear()
+        span, cursor = root, self._forest.ends[root]
+        while span >= 0:
+            floor = self._floor(span)
+            blocker = self._blocker(span, cursor, floor)
+            if blocker is not None:
+                self.spend(span, blocker.until)
+                span, cursor = blocker.span, self._forest.ends[blocker.span]
+                continue
+            self.spend(span, floor)
+            cursor = floor
+            if self._limits and self._limits[-1][0] == floor:
+                _, span = self._limits.pop()
+            else:
+                span = self._forest.parents[span]
+
+    def _floor(self, span: int) -> int:
+        """Where a span's part in the path begins: not before any span above it, nor before what gave it up."""
+        floor = self._floors[span]
+        return max(floor, self._limits[-1][0]) if self._limits else floor
+
+    def _blocker(self, span: int, cursor: int, floor: int) -> Blocker | None:
+        """The next blocker of `span` that ended between the floor and the cursor, taken up."""
+        if span not in self._lists:
+            self._lists[span] = self._blockers.of(span)
+            self._next[span] = 0
+        blockers = self._lists[span]
+        while (at := self._next[span]) < len(blockers):
+            blocker = blockers[at]
+            if blocker.until <= floor:
+                return None
+            self._next[span] += 1
+            if blocker.until > cursor or self._floors[blocker.span] >= min(self.frontier, blocker.until):
+                continue
+            limit = released_by(blockers, at, self._forest.records[span], self._forest)
+            if limit is not None and limit > max(floor, self._floors[blocker.span]):
+                self._limits.append((limit, span))
+            self._joined += blocker.is_joined
+            self._timed += not blocker.is_joined
+            return blocker
+        return None
