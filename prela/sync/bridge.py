@@ -279,19 +279,25 @@ def _private_loop() -> "asyncio.AbstractEventLoop":
 
     loop = asyncio.SelectorEventLoop()
     loop.set_debug(False)  # whether our steps are slow concerns nobody, under `-X dev` neither
+    loop.set_task_factory(_task_but_no_finalizers)
     return loop
 
 
-def _answered_by(answer: "Future[bool]", deadline: float) -> bool:
-    try:
-        return answer.result(max(0.0, deadline - monotonic()))
-    except TimeoutError:
-        return False
+def _task_but_no_finalizers(loop: "asyncio.AbstractEventLoop", coro: Any, **options: Any) -> Any:
+    """A task; but none for the finalizer of an object of the program's, which the collector happened to run here.
 
+    Such as close their connections in a task "if there is a running loop" would use ours for transports of another
+    (httpx clients do; seen: "Event loop is closed", told by our loop of somebody else's). In any other thread there
+    would be no running loop, and so there is none for them here.
+    """
+    import asyncio
 
-def _chain(source: "Future[bool]", target: "Future[bool]") -> None:
-    def answer(done: "Future[bool]") -> None:
-        with ignoring(Exception):  # answered already
-            target.set_result(done.result())
-
-    source.add_done_callback(answer)
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            coro.close()
+            nothing: asyncio.Future[None] = loop.create_future()
+            nothing.set_result(None)
+            return nothing
+        frame = frame.f_back  # type: ignore[assignment]
+    return asyncio.Task(coro, loop=loop, **options)

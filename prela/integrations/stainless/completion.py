@@ -144,7 +144,7 @@ def _object(text: str | bytes) -> dict[str, Any] | None:
     """The JSON object that a text is, or None: "[DONE]" is none, and what is broken is the client's to complain of."""
     try:
         value = _decode(text)
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 

@@ -56,5 +56,18 @@ def in_usd(provider: "Provider", operation: "Operation", attributes: Mapping[str
             except Exception as error:
                 log.failed("working out a cost", error)
                 return None
-            return float(price.total_price)
+            return float(price.total_price) if _covers(price.model_price, attributes) else None
     return None
+
+
+def _covers(prices: Any, attributes: Mapping[str, Any]) -> bool:
+    """Whether these prices are by the token, and know the sorts of tokens that were used."""
+    if getattr(prices, "input_mtok", None) is None:
+        return False  # by the hour, or by the character
+    for modality, side in (("audio", "input"), ("audio", "output"), ("image", "input"), ("image", "output")):
+        used = attributes.get(semconv.MODALITY_TOKENS.format(modality=modality, side=side))
+        own_price = getattr(prices, f"{side}_{modality}_mtok", None) is not None
+        # Tokens of sound have a price of their own everywhere; those of images where such a price is known.
+        if used and own_price is (modality == "image"):
+            return False
+    return True
