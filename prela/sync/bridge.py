@@ -301,3 +301,18 @@ def _task_but_no_finalizers(loop: "asyncio.AbstractEventLoop", coro: Any, **opti
             return nothing
         frame = frame.f_back  # type: ignore[assignment]
     return asyncio.Task(coro, loop=loop, **options)
+
+
+def _answered_by(answer: "Future[bool]", deadline: float) -> bool:
+    try:
+        return answer.result(max(0.0, deadline - monotonic()))
+    except TimeoutError:
+        return False
+
+
+def _chain(source: "Future[bool]", target: "Future[bool]") -> None:
+    def answer(done: "Future[bool]") -> None:
+        with ignoring(Exception):  # answered already
+            target.set_result(done.result())
+
+    source.add_done_callback(answer)
