@@ -53,6 +53,8 @@ class Caller:
             settings = self.tracer._settings
             if settings is None or not self.is_active:
                 return None
+            if (below := current_call.get()) is not None and below.asks(args, kwargs):
+                return None  # a `request` that was replaced has called one that was, too
             if _get() is SUPPRESSION:
                 # Below a traced call (one made by a callback of it) the steps of this one must not pass for its own.
                 return None if current_call.get() is None else UnrecordedCall(None, args, kwargs)
@@ -62,7 +64,7 @@ class Caller:
             return None
 
     def _begin(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "Call | UnrecordedCall":
-        options = kwargs["options"] if "options" in kwargs else args[1]
+        options = _options_of(args, kwargs)
         streamed = bool(kwargs.get("stream"))
         url = client.base_url
         body = _body_of(options)
@@ -82,6 +84,10 @@ class Caller:
             if changed is not None:
                 args, kwargs = _with_body(args, kwargs, options, changed)
         return Call(span, self.provider, operation, streamed, body, args, kwargs)
+
+
+def _options_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return kwargs["options"] if "options" in kwargs else args[1] if len(args) > 1 else None
 
 
 def _body_of(options: Any) -> Mapping[str, Any]:
@@ -202,6 +208,11 @@ class Call:
         self._body_parts: list[bytes] = []
         capture = span._trace.settings.capture_content
         self._completion = Completion(provider, operation, body, capture)
+
+    def asks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Whether these are the arguments of this very call, passed on."""
+        options = _options_of(args, kwargs)
+        return options is not None and options is _options_of(self.args, self.kwargs)
 
     # --- the call itself ------------------------------------------------------------------------------------------
 
