@@ -1,5 +1,6 @@
 """From a configuration to the objects that carry it out."""
 
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -39,8 +40,10 @@ def import_what_the_worker_needs(config: Config) -> None:
 
 def set_up_integrations(config: Config) -> None:
     """Have supported libraries traced, if that is wanted. By name: nothing below `lifecycle` knows the integrations."""
-    if config.auto_instrument and not config.disabled:
-        import_module("prela.integrations.auto").instrument_what_is_imported()
+    wanted = config.auto_instrument and not config.disabled
+    if wanted or "prela.integrations.auto" in sys.modules:
+        auto = import_module("prela.integrations.auto")
+        (auto.instrument_what_is_imported if wanted else auto.instrument_nothing_more)()
 
 
 _MODULES = {

@@ -1,11 +1,16 @@
 """Which integrations `init()` sets up by itself: those of libraries that the program imports, before or after."""
 
-from prela.integrations.importing import when_imported
+from prela.integrations.importing import forget, when_imported
 
 
 def instrument_what_is_imported() -> None:
     """Have every supported library traced once it has been imported. Doing so again changes nothing."""
     when_imported("openai", _openai)
+
+
+def instrument_nothing_more() -> None:
+    """Let libraries that are imported from now on be; those that are traced stay so."""
+    forget("openai")
 
 
 def _openai() -> None:

@@ -20,7 +20,7 @@ def when_imported(name: str, function: Callable[[], object]) -> None:
 
     A module waits with one function; a second is ignored.
     """
-    if name in sys.modules:
+    if sys.modules.get(name) is not None:
         _guarded(function)
     elif not any(isinstance(finder, _Waiting) and finder.name == name for finder in sys.meta_path):
         sys.meta_path.insert(0, _Waiting(name, function))
@@ -58,7 +58,7 @@ class _Waiting(MetaPathFinder):
             spec = find_spec(fullname)
         finally:
             self._looking.discard(thread)
-        if spec is not None and spec.loader is not None:
+        if spec is not None and hasattr(spec.loader, "exec_module"):
             spec.loader = _Notifying(spec.loader, self._imported)
         return spec
 

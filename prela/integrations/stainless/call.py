@@ -53,6 +53,8 @@ class Caller:
             settings = self.tracer._settings
             if settings is None or not self.is_active:
                 return None
+            if (below := current_call.get()) is not None and below.asks(args, kwargs):
+                return None  # a `request` that was replaced has called one that was, too
             if _get() is not SUPPRESSION:
                 return self._begin(client, args, kwargs)
         except Exception as error:
@@ -61,7 +63,7 @@ class Caller:
         return None if current_call.get() is None else UnrecordedCall(None, args, kwargs)
 
     def _begin(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "Call | UnrecordedCall":
-        options = kwargs["options"] if "options" in kwargs else args[1]
+        options = _options_of(args, kwargs)
         streamed = bool(kwargs.get("stream"))
         url = client.base_url
         body = _body_of(options)
@@ -85,6 +87,10 @@ class Caller:
         except Exception:
             span.end()
             raise
+
+
+def _options_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return kwargs["options"] if "options" in kwargs else args[1] if len(args) > 1 else None
 
 
 def _body_of(options: Any) -> Mapping[str, Any]:
@@ -207,6 +213,11 @@ class Call:
         self._handled = _identity(sys.exception())
         capture = span._trace.settings.capture_content
         self._completion = Completion(provider, operation, body, capture)
+
+    def asks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Whether these are the arguments of this very call, passed on."""
+        options = _options_of(args, kwargs)
+        return options is not None and options is _options_of(self.args, self.kwargs)
 
     # --- the call itself ------------------------------------------------------------------------------------------
 

@@ -61,11 +61,13 @@ class Seams:
     def install(self) -> None:
         """Replace the methods. Classes below that override one and call it by `super()` are traced too."""
         sync, asynchronous = self._module.SyncAPIClient, self._module.AsyncAPIClient
-        self._replace(sync, "request", lambda original: _request(original, self._caller))
+        for client in _with_own_request(sync):
+            self._replace(client, "request", lambda original: _request(original, self._caller))
         self._replace(sync, "_build_request", lambda original: _build_request(original, trace_sync))
         self._replace(sync, "_sleep_for_retry", _sleep_for_retry)
         self._replace(sync, "_process_response", _process_response)
-        self._replace(asynchronous, "request", lambda original: _async_request(original, self._caller))
+        for client in _with_own_request(asynchronous):
+            self._replace(client, "request", lambda original: _async_request(original, self._caller))
         self._replace(asynchronous, "_build_request", lambda original: _build_request(original, trace_async))
         self._replace(asynchronous, "_sleep_for_retry", _async_sleep_for_retry)
         self._replace(asynchronous, "_process_response", _async_process_response)
@@ -85,6 +87,18 @@ class Seams:
         replacement = make(getattr(owner, name))
         self._originals.append((owner, name, owner.__dict__.get(name), replacement))
         setattr(owner, name, replacement)
+
+
+def _with_own_request(base: type) -> list[type]:
+    """The base client, and those below that have a `request` which may not lead there: other tracers put one on
+    `OpenAI` that calls what stood on the base before, and leave one behind."""
+    found, pending = [], [base]
+    while pending:
+        client = pending.pop()
+        if "request" in vars(client) and client not in found:
+            found.append(client)
+        pending += client.__subclasses__()
+    return found
 
 
 def _request(original: Function, caller: Caller) -> Function:
