@@ -41,11 +41,10 @@ def critical_path(roots: Sequence[Node], *, now: int | None = None) -> CriticalP
     """
     forest = flatten(roots, now)
     walk = _Walk(forest)
-    start, _ = forest.extent
     for root in sorted(forest.roots, key=lambda i: (-forest.ends[i], forest.starts[i], forest.records[i].span_id)):
         while forest.starts[root] < walk.frontier:  # again after a join has led into another root's tree, and out of it
+            walk.spend(None, forest.ends[root])
             walk.through(root)
-    walk.spend(None, start)
     return CriticalPath(tuple(reversed(walk.segments)), walk.basis)
 
 
