@@ -297,6 +297,13 @@ def test_a_join_leads_into_another_root_and_the_first_root_is_walked_on_where_th
     assert path(roots) == [("one", 0, 4), ("two", 4, 6), ("one", 6, 10)]
 
 
+def test_a_joined_span_whose_parent_had_ended_leads_on_to_what_was_open_above_it() -> None:
+    #   root waited for what its child `start` had started and left behind
+    task = span("task", 3, 8)
+    roots = tree(span("root", 0, 10, span("start", 1, 2, task), links=[join(3, start=4, end=8)]))
+    assert path(roots) == [("root", 0, 1), ("start", 1, 2), ("root", 2, 3), ("task", 3, 8), ("root", 8, 10)]
+
+
 @pytest.mark.parametrize(
     "attributes",
     [

@@ -99,7 +99,14 @@ class _Walk:
             if self._limits and self._limits[-1][0] == floor:
                 _, span = self._limits.pop()
             else:
-                span = self._forest.parents[span]
+                span = self._open_above(span, cursor)
+
+    def _open_above(self, span: int, time: int) -> int:
+        """What was open above a span at this time; -1 for nothing, where a join led to what its parents left behind."""
+        span = self._forest.parents[span]
+        while span >= 0 and self._forest.ends[span] < time:
+            span = self._forest.parents[span]
+        return span
 
     def _floor(self, span: int) -> int:
         """Where a span's part in the path begins: not before any span above it, nor before what gave it up."""
