@@ -371,7 +371,17 @@ class Call:
 
     def fail(self, error: BaseException) -> None:
         """An exception is on its way to the program."""
+        self._take_unreturned_body()
         self._end("error", error)
+
+    def _take_unreturned_body(self) -> None:
+        """A response that came whole and was paid for, though the client raised over it, as `parse()` may."""
+        response, self._response = self._response, None
+        try:
+            if response is not None and not self._has_body:
+                self._completion.take_body(response.content)
+        except Exception as failure:
+            log.failed("recording a response", failure)
 
     def _is_cancellation(self, error: BaseException) -> bool:
         return not isinstance(error, Exception) or self.span._trace.settings.explain(error) is not None

@@ -41,11 +41,10 @@ def critical_path(roots: Sequence[Node], *, now: int | None = None) -> CriticalP
     """
     forest = flatten(roots, now)
     walk = _Walk(forest)
-    start, _ = forest.extent
     for root in sorted(forest.roots, key=lambda i: (-forest.ends[i], forest.starts[i], forest.records[i].span_id)):
         while forest.starts[root] < walk.frontier:  # again after a join has led into another root's tree, and out of it
+            walk.spend(None, forest.ends[root])
             walk.through(root)
-    walk.spend(None, start)
     return CriticalPath(tuple(reversed(walk.segments)), walk.basis)
 
 
@@ -100,7 +99,14 @@ class _Walk:
             if self._limits and self._limits[-1][0] == floor:
                 _, span = self._limits.pop()
             else:
-                span = self._forest.parents[span]
+                span = self._open_above(span, cursor)
+
+    def _open_above(self, span: int, time: int) -> int:
+        """What was open above a span at this time; -1 for nothing, where a join led to what its parents left behind."""
+        span = self._forest.parents[span]
+        while span >= 0 and self._forest.ends[span] < time:
+            span = self._forest.parents[span]
+        return span
 
     def _floor(self, span: int) -> int:
         """Where a span's part in the path begins: not before any span above it, nor before what gave it up."""
