@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from prela.cli import finding, upkeep
+from prela.cli import comparing, finding, upkeep
 from prela.cli.folder import AsJson, TraceDir, fail, folder_in_force, opened
 from prela.cli.printing import print_file, print_records
 from prela.cli.tables import print_json
@@ -94,6 +94,8 @@ app.command()(finding.last)
 app.command()(finding.errors)
 app.command()(finding.search)
 app.command()(finding.stats)
+app.command()(comparing.diff)
+app.command()(comparing.export)
 app.command()(upkeep.tail)
 app.command()(upkeep.prune)
 app.command()(upkeep.doctor)

@@ -9,9 +9,12 @@ from prela.record.jsonl import Lines, latest
 from prela.record.model import SpanRecord
 from prela.record.text import MARKS, Row, format_duration, one_line, rows, totals
 from prela.record.tree import Node, forest
+from prela.store.analysis import critical_path
 
 _STYLES = {"success": "green", "error": "bold red", "cancelled": "yellow", "pending": "cyan"}
 _LABEL = 48
+_WORTH_TELLING = 0.02
+"""Share of the critical path from which a span's part in it is shown."""
 
 
 def print_file(path: Path) -> int:
@@ -47,8 +50,24 @@ def _print_tree(console: Console, root: Node) -> None:
     heading = f"trace {record.trace_id}  {one_line(record.service_name)}  {format_duration(record.duration)}"
     console.print(Text(heading, style="bold"))
     width = min(_LABEL, max(row.label_width for row in found))
-    for row in found:
-        console.print(_styled(row, width))
+    path = critical_path([root])
+    waited: dict[str, float] = {}
+    for segment in path.segments:
+        if segment.record is not None:
+            waited[segment.record.span_id] = waited.get(segment.record.span_id, 0.0) + segment.duration
+    mark = "*" if ascii_only else "◆"
+    for row, (_, node) in zip(found, root.walk(), strict=True):
+        line = _styled(row, width)
+        if len(found) > 1 and (seconds := waited.get(node.record.span_id, 0.0)) >= _WORTH_TELLING * sum(
+            waited.values()
+        ):
+            line += Text(f"  {mark} {format_duration(seconds)}", style="magenta")
+        console.print(line)
+    if len(found) > 1:
+        basis = {"timing": "judged by timing", "joins": "from recorded joins"}.get(
+            path.basis, "partly judged by timing"
+        )
+        console.print(Text(f"{mark} what the end had to wait for: the critical path, {basis}", style="dim"))
     console.print()
 
 

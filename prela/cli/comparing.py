@@ -1,0 +1,131 @@
+"""Commands that look at a trace as a whole: `diff` of two, and `export` for other programs."""
+
+import csv
+import sys
+from enum import StrEnum
+from io import StringIO
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from prela.cli.folder import AsJson, Limit, TraceDir, fail, opened
+from prela.cli.tables import duration_of, print_json, print_table
+from prela.record import perfetto
+from prela.record.model import SpanRecord
+from prela.record.tree import forest
+from prela.store.analysis import Change, compare
+
+_STYLES = {"slower": "red", "new": "yellow", "faster": "green", "gone": "cyan", "other": ""}
+_COLUMNS = (
+    "trace_id",
+    "span_id",
+    "parent_span_id",
+    "name",
+    "span_type",
+    "status",
+    "status_message",
+    "start_time_unix_nano",
+    "end_time_unix_nano",
+    "service_name",
+)
+
+
+class Form(StrEnum):
+    """What `export` can write."""
+
+    PERFETTO = "perfetto"
+    CSV = "csv"
+
+
+def diff(
+    before: Annotated[str, typer.Argument(help="The first digits of a trace id.")],
+    after: Annotated[str, typer.Argument(help="Those of another trace of the same kind.")],
+    limit: Limit = 20,
+    trace_dir: TraceDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what is different in the second trace: what got slower, what is new, what is gone.
+
+    Example: prela diff 4b7a46bc 9f02c1d3
+    """
+    with opened(trace_dir) as store:
+        try:
+            found = compare(forest(store.trace(before)), forest(store.trace(after)))
+        except LookupError as error:
+            fail(str(error))
+    if as_json:
+        print_json(map(_change_object, found.changes[:limit]))
+        return
+    print(f"{duration_of(found.before)} before, {duration_of(found.after)} after")
+    headers = ("", "own time", "duration", "before", "after", "spans", "where")
+    print_table(headers, map(_change_row, found.changes[:limit]), ("own time", "duration", "before", "after", "spans"))
+
+
+def _change_row(change: Change) -> tuple[object, ...]:
+    count = (len(change.before.records), len(change.after.records))
+    return (
+        Text(change.kind, style=_STYLES[change.kind]),
+        _signed(change.self_change),
+        _signed(change.change),
+        duration_of(change.before.duration) if change.before.records else "",
+        duration_of(change.after.duration) if change.after.records else "",
+        str(count[0]) if count[0] == count[1] else f"{count[0]} > {count[1]}",
+        " / ".join(change.place.path),
+    )
+
+
+def _change_object(change: Change) -> dict[str, object]:
+    return {
+        "kind": change.kind,
+        "where": change.place.path,
+        "change": change.change,
+        "self_change": change.self_change,
+        "before": change.before.duration if change.before.records else None,
+        "after": change.after.duration if change.after.records else None,
+        "spans_before": len(change.before.records),
+        "spans_after": len(change.after.records),
+    }
+
+
+def _signed(seconds: float) -> str:
+    return f"{'-' if seconds < 0 else '+'}{duration_of(abs(seconds))}"
+
+
+def export(
+    trace: Annotated[str, typer.Argument(help="The first digits of a trace id.")],
+    to: Annotated[Form, typer.Option(help="perfetto opens in ui.perfetto.dev and chrome://tracing.")] = Form.PERFETTO,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="By default, standard output.")] = None,
+    trace_dir: TraceDir = None,
+) -> None:
+    """Write a trace in a form that other programs read.
+
+    Example: prela export 4b7a46bc --to perfetto -o trace.json
+    """
+    with opened(trace_dir) as store:
+        try:
+            records = store.trace(trace)
+        except LookupError as error:
+            fail(str(error))
+    data = perfetto.encode_trace(records) if to is Form.PERFETTO else _as_csv(records)
+    if output is None:
+        sys.stdout.buffer.write(data)
+        return
+    try:
+        output.write_bytes(data)
+    except OSError as error:
+        fail(str(error))
+    print(f"{len(records)} spans in {output.resolve()}", file=sys.stderr)
+
+
+def _as_csv(records: list[SpanRecord]) -> bytes:
+    """A row a span, with its duration in seconds, and a column for each attribute that any of them has."""
+    names = sorted({name for record in records for name in record.attributes})
+    text = StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow([*_COLUMNS, "duration", *names])
+    for record in sorted(records, key=lambda found: found.start_time_unix_nano):
+        fixed = [getattr(record, column) for column in _COLUMNS]
+        writer.writerow([*fixed, record.duration, *(record.attributes.get(name, "") for name in names)])
+    return text.getvalue().encode(errors="backslashreplace")
