@@ -252,7 +252,7 @@ def test_a_stream_outlives_uninstrument_and_another_recorder(client: openai.Open
     stream = client.chat.completions.create(stream=True, **CHAT)
     next(stream)
     uninstrument()
-    with recording(auto_instrument=False) as others:
+    with recording() as others:
         count = len(list(stream))
         list(client.chat.completions.create(stream=True, **CHAT))
         assert others.names == []

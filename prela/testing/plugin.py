@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def prela_spans() -> "Iterator[Recorder]":
-    """The spans of this test: `prela_spans["name"]`, `prela_spans.records`, `prela_spans.tree()`."""
+    """The spans of this test: `prela_spans["name"]`, `prela_spans.records`, `prela_spans.tree()`.
+
+    Calls of supported libraries are among them, as they are after `prela.init()`.
+    """
     from prela.testing.recorder import recording
 
-    with recording() as recorder:
+    with recording(auto_instrument=True) as recorder:
         yield recorder

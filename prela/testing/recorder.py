@@ -86,10 +86,11 @@ def recording(*, deterministic: bool = False, **options: Any) -> Iterator[Record
 
     Args:
         deterministic: Ids count from 1, and time goes on by a millisecond each time it is looked at.
-        options: As for `prela.init`, such as `sampler`, `redact` and `limits`. Supported libraries are traced too, as
-            they would be after `init()`, unless `auto_instrument` is False.
+        options: As for `prela.init`, such as `sampler`, `redact` and `limits`; but `auto_instrument` is False unless
+            given, since libraries stay traced after the block.
     """
     options.setdefault("service_name", "test")
+    options.setdefault("auto_instrument", False)
     config = load(**options, environ={})
     set_up_integrations(config)
     counters = Counters(CountingIds() if deterministic else None)

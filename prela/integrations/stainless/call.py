@@ -5,7 +5,7 @@ the worker (`completion`).
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
 from typing import Any, Final, NamedTuple
 
@@ -124,7 +124,6 @@ class Step(NamedTuple):
 
     span: "Token[Span | None] | None"
     call: "Token[Call | None] | None"
-    began: int
 
 
 class UnrecordedCall:
@@ -137,7 +136,7 @@ class UnrecordedCall:
 
     def enter(self) -> Step:
         """Begin the client's own code."""
-        return Step(None if self._span is None else _set(self._span), current_call.set(None), 0)
+        return Step(None if self._span is None else _set(self._span), current_call.set(None))
 
     def leave(self, step: Step) -> None:
         """End it."""
@@ -156,6 +155,7 @@ class Call:
     __slots__ = (
         "_body_parts",
         "_chunks",
+        "_clock",
         "_completion",
         "_consumer_time",
         "_ended",
@@ -168,13 +168,14 @@ class Call:
         "_response",
         "_retries",
         "_status_code",
+        "_step_began",
         "_streamed",
         "args",
-        "keeps_items",
         "kwargs",
         "provider",
         "reads_events",
         "span",
+        "takes_items",
         "timing",
     )
 
@@ -195,8 +196,9 @@ class Call:
         self.timing: Timing = Timing(span._trace.clock)
         self.reads_events: bool = False
         """Whether a `Stream` of the client reads the body."""
-        self.keeps_items: bool = False
-        """Whether the items themselves must be kept, for want of their text."""
+        self.takes_items: bool = True
+        """Whether the items themselves are looked at: pieces of a body, or events that come without their text."""
+        self._clock: Callable[[], int] = span._trace.clock
         self._streamed = streamed
         self._has_body = False  # whether one is being watched
         self._response: Any = None
@@ -205,6 +207,7 @@ class Call:
         self._chunks = 0
         self._first_chunk = 0
         self._last_step = 0
+        self._step_began = 0
         self._read_time = 0
         self._consumer_time = 0
         self._retries = 0
@@ -223,7 +226,7 @@ class Call:
 
     def enter(self) -> Step:
         """Begin the client's own code: the span is current while it runs."""
-        return Step(_set(self.span), current_call.set(self), 0)
+        return Step(_set(self.span), current_call.set(self))
 
     def leave(self, step: Step) -> None:
         """End it."""
@@ -295,36 +298,46 @@ class Call:
 
     # --- the stream -----------------------------------------------------------------------------------------------
 
-    def begin_step(self) -> Step:
-        """The client's own code runs for one more item."""
-        now = self.span._trace.clock()
+    def begin_step(self) -> "Token[Span | None] | None":
+        """The client's own code runs for one more item; give what is returned to `end_step`."""
+        clock = self._clock
+        now = self._step_began = clock()
         if self._last_step:
             self._consumer_time += now - self._last_step
-        self._in_step = _get() is SUPPRESSION
-        return Step(None if self._in_step else _set(self.span), None, now)
+        if _get() is SUPPRESSION:
+            self._in_step = True
+            return None
+        return _set(self.span)
 
-    def end_step(self, step: Step, item: object = None) -> None:
+    def end_step(self, step: "Token[Span | None] | None", item: object = None) -> None:
         """It has, and made this item, or none."""
-        self._in_step = False
-        if step.span is not None:
+        if step is None:
+            self._in_step = False
+        else:
             try:
-                _reset(step.span)
+                _reset(step)
             except (ValueError, RuntimeError):
                 pass  # the step was finished in another context, as when the collector closes it
-        now = self._last_step = self.span._trace.clock()
-        self._read_time += now - step.began
+        clock = self._clock
+        now = self._last_step = clock()
+        self._read_time += now - self._step_began
         if item is not None:
             if not self._chunks:
                 self._first_chunk = now
             self._chunks += 1
-            if not self.reads_events:
-                self._take_bytes(item)
-            elif self.keeps_items:
-                self._completion.add_item(item)
+            if self.takes_items:
+                self._take(item)
 
-    def add_event(self, text: str) -> None:
-        """Keep the text of an event of the stream."""
-        self._completion.add_event(text)
+    def _take(self, item: Any) -> None:
+        if self.reads_events:
+            self._completion.add_item(item)
+        else:
+            self._take_bytes(item)
+
+    @property
+    def add_event(self) -> Callable[[str], None]:
+        """Keeps the text of an event of the stream."""
+        return self._completion.add_event
 
     def _take_bytes(self, chunk: Any) -> None:
         self._completion.bytes_read += len(chunk)

@@ -41,6 +41,7 @@ class Completion:
         "_capture",
         "_content",
         "_events",
+        "_folded",
         "_items",
         "_operation",
         "_pending",
@@ -48,7 +49,6 @@ class Completion:
         "bytes_read",
         "content_type",
         "make_decoder",
-        "size",
         "texts",
     )
 
@@ -63,12 +63,11 @@ class Completion:
         self._body = b""
         self._events: list[str] = []
         self._items: list[Any] = []
-        self._pending = 0
+        self._pending = 0  # characters of events not yet put together
+        self._folded = 0
         self._assembly: Assembly | None = None
         self.bytes_read: int = 0
         """Of a body that the program reads itself."""
-        self.size: int = 0
-        """Bytes held on to, of the response."""
         self.content_type: str = ""
         self.make_decoder: Callable[[], Any] | None = None
         """Makes the client's own decoder of server-sent events."""
@@ -78,10 +77,14 @@ class Completion:
     def add_event(self, text: str) -> None:
         """Hold on to the text of an event."""
         self._events.append(text)
-        self.size += len(text)
         self._pending += len(text)
         if self._pending > _FOLD_AT:
             self._fold()
+
+    @property
+    def size(self) -> int:
+        """Bytes held on to, of the response."""
+        return self._folded + self._pending + len(self._body)
 
     def add_item(self, item: object) -> None:
         """Hold on to an event that comes without its text."""
@@ -91,7 +94,6 @@ class Completion:
         """Hold on to a whole response, unless it is none that could be looked into."""
         if "json" in self.content_type or "event-stream" in self.content_type:
             self._body = body
-            self.size += len(body)
 
     def failure(self) -> Failure | None:
         """How the response says that the call failed, if it does."""
@@ -130,7 +132,7 @@ class Completion:
     def _fold(self) -> Assembly:
         assembly = self._assembly = self._assembly or self._provider.assemble(self._operation)
         events = [event for text in self._events if (event := _object(text)) is not None]
-        self._events, self._pending = [], 0
+        self._events, self._pending, self._folded = [], 0, self._folded + self._pending
         for event in events + self._items:
             try:
                 assembly.add(event)

@@ -34,7 +34,7 @@ def watch_stream(call: "Call", stream: Any) -> None:
         stream._iterator = AsyncSteps(call, iterator)
     else:
         stream._iterator = Steps(call, iterator)
-    call.keeps_items = not _watch_decoder(call, getattr(stream, "_decoder", None))
+    call.takes_items = not _watch_decoder(call, getattr(stream, "_decoder", None))
 
 
 def _watch_decoder(call: "Call", decoder: Any) -> bool:
