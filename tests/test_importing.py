@@ -240,8 +240,23 @@ def test_calls_before_and_after_a_fork_are_written_once_each(run_program: RunPro
         "call(2)\nif pid:\n    sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n",
         dev=False,
     )
-    assert (program.returncode, len(program.names)) == (0, 7)
+    assert (program.returncode, program.stderr, len(program.names)) == (0, "", 7)
     assert len({line["span_id"] for line in program.lines}) == 7
+
+
+WATCHED = """
+import sys, threading
+class Watching:
+    def find_spec(self, name, path=None, target=None):
+        if threading.current_thread().name.startswith("prela"):
+            print(name)
+sys.meta_path.insert(0, Watching())
+"""
+
+
+def test_the_worker_imports_nothing_for_a_fork_to_break(run_program: RunProgram) -> None:
+    program = run_program(WATCHED + AFTER + "prela.sync.flush()")
+    assert (program.stdout, program.names) == ("", ["chat m"])
 
 
 def test_what_was_put_off_is_done_at_the_end_of_the_program(run_program: RunProgram) -> None:

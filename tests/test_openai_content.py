@@ -1,7 +1,7 @@
 """The content of a call: recorded as it was when it was sent, redacted before it is queued, and held once."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,12 @@ from tests.openai_on_file import client_of, recorded
 
 SENT = "what was sent"
 CHANGED = "changed since"
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was() -> Iterator[None]:
+    yield
+    uninstrument()
 
 
 def conversation() -> dict[str, Any]:
@@ -174,7 +180,6 @@ def test_a_history_that_is_sent_again_with_each_turn_is_held_once_and_charged_on
         assert buffer.heavy_bytes < 1.5 * megabyte, "36 MB were sent, and 1.2 MB are held"
         exporter.go.set()
         assert prela.sync.shutdown()
-        uninstrument()
         client.close()
     assert exporter.count == 60
     assert not prela.statistics().dropped
@@ -188,7 +193,6 @@ def test_texts_that_no_other_span_has_are_charged_in_full() -> None:
             client.chat.completions.create(
                 model="m", messages=[{"role": "user", "content": f"{turn} " + "x" * 100_000}]
             )
-        uninstrument()
         dropped = current_buffer().dropped_counts()
         assert dropped == {"queue_full": 20 - len(spans)}
         assert 5 < len(spans) < 12
@@ -199,7 +203,6 @@ def test_a_prompt_that_is_not_kept_is_not_charged() -> None:
         instrument()
         client.chat.completions.create(model="m", messages=[{"role": "user", "content": "x" * 100_000}])
         assert 0 < current_buffer().heavy_bytes < 10_000
-        uninstrument()
 
 
 def current_buffer() -> Buffer:

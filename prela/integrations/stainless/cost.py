@@ -1,6 +1,7 @@
 """What a call cost, from the prices that `genai-prices` keeps; without that package no cost is recorded.
 
-Imported with the integration, in the program's thread: the worker must not import while the program may fork.
+All of it is imported with the integration, in the program's thread: where a worker imports while the program forks, the
+child is left with an import that never ends.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 
 try:
     import genai_prices
-except ImportError:
+
+    # It imports most of itself at the first price; tests/test_importing.py looks for what the worker imports.
+    genai_prices.calc_price(genai_prices.Usage(input_tokens=1), model_ref="gpt-4o", provider_id="openai")
+except Exception:
     genai_prices = None  # type: ignore[assignment]
 
 _PROVIDERS: Final = {
