@@ -9,7 +9,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from prela.store.files import Block, FileState, look, new_lines, trace_files
 from prela.store.lines import Line, records, span_number, usage
@@ -145,6 +145,19 @@ class transaction:  # noqa: N801
                 self._connection.execute("ROLLBACK")
 
 
+class _Words(dict[str, int]):
+    """The numbers of words, asked for and given as they come; good within one transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._execute = connection.execute
+
+    def __missing__(self, text: str) -> int:
+        row: Any = self._execute("SELECT id FROM words WHERE word = ?", (text,)).fetchone()
+        number: int = row[0] if row else self._execute("INSERT INTO words (word) VALUES (?)", (text,)).lastrowid or 0
+        self[text] = number
+        return number
+
+
 class Intake:
     """One bringing up to date."""
 
@@ -155,7 +168,7 @@ class Intake:
         self._execute = connection.execute
         self._folder = folder
         self._on_progress = on_progress
-        self._words: dict[str, int] = {}
+        self._words = _Words(connection)
         self._touched: set[int] = set()
         self._done = 0
         self._total = 0
@@ -247,7 +260,7 @@ class Intake:
             return
         traces = self._trace_numbers({line.record.trace_id for line in found})
         self._touched.update(traces.values())
-        word = self._word
+        words = self._words
         rows = []
         for offset, length, record in found:
             model, input_tokens, output_tokens, cost = usage(record.attributes)
@@ -259,13 +272,13 @@ class Intake:
                     length,
                     span_number(record.span_id),
                     not record.parent_span_id,
-                    word(record.name),
-                    word(record.span_type),
-                    word(record.status),
-                    word(record.service_name),
+                    words[record.name],
+                    words[record.span_type],
+                    words[record.status],
+                    words[record.service_name],
                     record.start_time_unix_nano,
                     record.end_time_unix_nano,
-                    None if model is None else word(model),
+                    None if model is None else words[model],
                     input_tokens,
                     output_tokens,
                     cost,
@@ -284,14 +297,6 @@ class Intake:
             numbers[trace_id] = row[0]
         return numbers
 
-    def _word(self, text: str) -> int:
-        number = self._words.get(text)
-        if number is None:
-            row = self._execute("SELECT id FROM words WHERE word = ?", (text,)).fetchone()
-            number = row[0] if row else self._execute("INSERT INTO words (word) VALUES (?)", (text,)).lastrowid or 0
-            self._words[text] = number
-        return number
-
     def _forget(self, file: int) -> None:
         self._touched.update(
             row[0] for row in self._execute("SELECT DISTINCT trace FROM spans WHERE file = ?", (file,))
@@ -308,7 +313,7 @@ class Intake:
         self._connection.executemany("INSERT INTO touched VALUES (?)", [(trace,) for trace in sorted(self._touched)])
         self._touched.clear()
         self._choose_shown()
-        self._execute(_SUMMARY, {name: self._word(name) for name in ("error", "cancelled")})
+        self._execute(_SUMMARY, {name: self._words[name] for name in ("error", "cancelled")})
         self._execute(
             "DELETE FROM traces WHERE id IN (SELECT trace FROM touched) AND NOT EXISTS "
             "(SELECT 1 FROM spans WHERE spans.trace = traces.id)"
@@ -319,7 +324,7 @@ class Intake:
         self._execute("UPDATE spans SET shown = 1 WHERE NOT shown AND trace IN (SELECT trace FROM touched)")
         chosen: dict[tuple[int, int], tuple[int, bool]] = {}
         hidden = []
-        for trace, span, row, is_pending in self._execute(_REPEATED, {"pending": self._word("pending")}):
+        for trace, span, row, is_pending in self._execute(_REPEATED, {"pending": self._words["pending"]}):
             key = (trace, span)
             before = chosen.get(key)
             if before is None:

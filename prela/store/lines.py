@@ -36,22 +36,17 @@ def records(data: bytes, offset: int) -> tuple[list[Line], int]:
         length = len(line) + 1
         try:
             record = decode(line)
-            if _has_times(record):
+            end = record.end_time_unix_nano
+            if _LOWEST_TIME <= record.start_time_unix_nano <= _HIGHEST_TIME and (
+                end is None or _LOWEST_TIME <= end <= _HIGHEST_TIME
+            ):
                 found.append(Line(offset, length, record))
             else:
-                bad += 1
+                bad += 1  # no clock tells such a time, and no index takes it
         except (ValueError, RecursionError):
             bad += bool(line.strip())
         offset += length
     return found, bad
-
-
-def _has_times(record: SpanRecord) -> bool:
-    """False where a time is beyond what 64 bits hold: no clock tells such a one, and no index takes it."""
-    end = record.end_time_unix_nano
-    return _LOWEST_TIME <= record.start_time_unix_nano <= _HIGHEST_TIME and (
-        end is None or _LOWEST_TIME <= end <= _HIGHEST_TIME
-    )
 
 
 def span_number(span_id: str) -> int:
