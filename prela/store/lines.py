@@ -1,58 +1,69 @@
-"""From the lines of a trace file to what the index keeps of each; quickly, since a folder may hold millions."""
+"""From the lines of a trace file to records, and what totals are made of; quickly, since a folder may hold millions."""
 
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from prela.record import jsonl
+from prela.record.model import SpanRecord
+
+_decoder: Final = msgspec.json.Decoder(SpanRecord)
+_LOWEST_TIME: Final = -(1 << 63)
+_HIGHEST_TIME: Final = (1 << 63) - 1
+_MOST_TOKENS: Final = 10**12
+"""Beyond this a number of tokens is no such thing; and nine million of these can still be added up in 64 bits."""
+_MOST_DOLLARS: Final = 1e12
 
 
-class _Attributes(msgspec.Struct):
-    """The attributes that totals are made of."""
-
-    input_tokens: int | None = msgspec.field(name="gen_ai.usage.input_tokens", default=None)
-    output_tokens: int | None = msgspec.field(name="gen_ai.usage.output_tokens", default=None)
-    request_model: str | None = msgspec.field(name="gen_ai.request.model", default=None)
-    response_model: str | None = msgspec.field(name="gen_ai.response.model", default=None)
-    cost: float | None = msgspec.field(name="prela.cost.usd", default=None)
-
-
-class _Line(msgspec.Struct):
-    """The fields of a record that the index keeps. What else is in a line is passed over without being looked at."""
-
-    trace_id: str
-    span_id: str
-    parent_span_id: str | None
-    name: str
-    span_type: str
-    status: str
-    start_time_unix_nano: int
-    end_time_unix_nano: int | None
-    service_name: str
-    attributes: _Attributes
-    v: int
-
-
-_decoder: Final = msgspec.json.Decoder(_Line)
-_VERSION: Final = 1
-
-
-class Entry(NamedTuple):
-    """What the index keeps of a span."""
+class Line(NamedTuple):
+    """A record, and where it stands."""
 
     offset: int
-    """Of its line in the file."""
     length: int
-    trace_id: str
-    span_id: str
-    parent_span_id: str | None
-    name: str
-    span_type: str
-    status: str
-    start: int
-    """Nanoseconds since the Unix epoch."""
-    end: int | None
-    service: str
+    """In bytes, with the newline."""
+    record: SpanRecord
+    """As it is written: the tags of values that JSON lacks are still tags."""
+
+
+def records(data: bytes, offset: int) -> tuple[list[Line], int]:
+    """The records in the lines of a block, and how many of the lines hold none."""
+    decode = _decoder.decode
+    found: list[Line] = []
+    bad = 0
+    lines = data.split(b"\n")
+    lines.pop()  # what follows the last newline: nothing
+    for line in lines:
+        length = len(line) + 1
+        try:
+            record = decode(line)
+            end = record.end_time_unix_nano
+            if _LOWEST_TIME <= record.start_time_unix_nano <= _HIGHEST_TIME and (
+                end is None or _LOWEST_TIME <= end <= _HIGHEST_TIME
+            ):
+                found.append(Line(offset, length, record))
+            else:
+                bad += 1  # no clock tells such a time, and no index takes it
+        except (ValueError, RecursionError):
+            bad += bool(line.strip())
+        offset += length
+    return found, bad
+
+
+def span_number(span_id: str) -> int:
+    """A span id as a signed number of 64 bits, in the order of the ids; of what is no id, a hash."""
+    if len(span_id) == 16 and span_id.isalnum():
+        try:
+            return int(span_id, 16) - (1 << 63)
+        except ValueError:
+            pass
+    from hashlib import blake2b
+
+    return int.from_bytes(blake2b(span_id.encode(), digest_size=8).digest()) - (1 << 63)
+
+
+class Usage(NamedTuple):
+    """What the attributes of a span say of its use of a model. What is not of the conventions' types is not said."""
+
     model: str | None
     input_tokens: int | None
     output_tokens: int | None
@@ -60,73 +71,32 @@ class Entry(NamedTuple):
     """US dollars."""
 
 
-def entries(data: bytes, offset: int) -> tuple[list[Entry], int]:
-    """What the lines of a block hold, and how many of them hold no record."""
-    lines = data.split(b"\n")
-    lines.pop()  # what follows the last newline: nothing
-    found: list[Entry] = []
-    bad = 0
-    for line in lines:
-        length = len(line) + 1
-        record = _decoded(line)
-        if record is not None:
-            attributes = record.attributes
-            found.append(
-                Entry(
-                    offset,
-                    length,
-                    record.trace_id,
-                    record.span_id,
-                    record.parent_span_id,
-                    record.name,
-                    record.span_type,
-                    record.status,
-                    record.start_time_unix_nano,
-                    record.end_time_unix_nano,
-                    record.service_name,
-                    attributes.response_model or attributes.request_model,
-                    attributes.input_tokens,
-                    attributes.output_tokens,
-                    attributes.cost,
-                )
-            )
-        elif line.strip():
-            bad += 1
-        offset += length
-    return found, bad
+_NO_USAGE: Final = Usage(None, None, None, None)
 
 
-def _decoded(line: bytes) -> _Line | None:
-    try:
-        record = _decoder.decode(line)
-        return record if record.v == _VERSION else None
-    except (msgspec.DecodeError, UnicodeError):
-        return _decoded_slowly(line)
-
-
-def _decoded_slowly(line: bytes) -> _Line | None:
-    """A record whose attributes are not of the types that they have by the conventions: it is one nevertheless."""
-    try:
-        record = jsonl.decode(line)
-    except (ValueError, RecursionError):
-        return None
-    known: dict[str, Any] = {}
-    for field in msgspec.structs.fields(_Attributes):
-        value = record.attributes.get(field.encode_name)
-        try:
-            known[field.name] = msgspec.convert(value, field.type)
-        except msgspec.ValidationError:
-            known[field.name] = None
-    return _Line(
-        trace_id=record.trace_id,
-        span_id=record.span_id,
-        parent_span_id=record.parent_span_id,
-        name=record.name,
-        span_type=record.span_type,
-        status=record.status,
-        start_time_unix_nano=record.start_time_unix_nano,
-        end_time_unix_nano=record.end_time_unix_nano,
-        service_name=record.service_name,
-        attributes=_Attributes(**known),
-        v=_VERSION,
+def usage(attributes: Mapping[str, Any]) -> Usage:
+    """What totals are made of."""
+    get = attributes.get
+    model = get("gen_ai.response.model") or get("gen_ai.request.model")
+    inputs, outputs, cost = (
+        get("gen_ai.usage.input_tokens"),
+        get("gen_ai.usage.output_tokens"),
+        get("prela.cost.usd"),
     )
+    if model is None and inputs is None and outputs is None and cost is None:
+        return _NO_USAGE
+    return Usage(
+        model if type(model) is str else _first_text(attributes),
+        _tokens(inputs),
+        _tokens(outputs),
+        float(cost) if isinstance(cost, int | float) and abs(cost) <= _MOST_DOLLARS else None,
+    )
+
+
+def _tokens(number: object) -> int | None:
+    return number if type(number) is int and 0 <= number <= _MOST_TOKENS else None
+
+
+def _first_text(attributes: Mapping[str, Any]) -> str | None:
+    models = (attributes.get(f"gen_ai.{which}.model") for which in ("response", "request"))
+    return next((model for model in models if type(model) is str and model), None)

@@ -4,23 +4,27 @@ Every question first takes in what is new in the folder. What the index does not
 for in the files themselves.
 """
 
-import json
 import math
-import mmap
-from collections.abc import Callable, Iterator, Mapping
+import os
+import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
-import msgspec
-
 from prela.record import jsonl
 from prela.record.model import SpanRecord
-from prela.record.values import to_json
 from prela.store.files import read_at
-from prela.store.index import Index, Progress
+from prela.store.index import Index
+from prela.store.intake import OnProgress, Progress
+from prela.store.query import Needles, Query, conditions, encodable, has_attributes, needles
+
+__all__ = ["AmbiguousTraceError", "Progress", "Query", "Store", "Total", "TraceSummary", "percentile"]
 
 _PAGE: Final = 1_000
+_MOST_ROWS: Final = (1 << 63) - 1
+_Place = tuple[bytes, int, int]
+"""File, offset and length of a line."""
 
 
 class TraceSummary(NamedTuple):
@@ -43,25 +47,6 @@ class TraceSummary(NamedTuple):
     output_tokens: int
     cost: float | None
     """US dollars; None where no span told any."""
-
-
-class Query(NamedTuple):
-    """What is looked for. None of a field: all."""
-
-    name: str | None = None
-    """A part of the name, in any case."""
-    span_type: str | None = None
-    status: str | None = None
-    service: str | None = None
-    attributes: Mapping[str, str] = {}
-    """Names and the values they must have, as texts: "4" finds 4, and "true" finds true."""
-    text: str | None = None
-    """Anywhere in the record, as it is written."""
-    since: int | None = None
-    """Nanoseconds since the Unix epoch; spans that start earlier are left out."""
-    until: int | None = None
-    min_duration: float | None = None
-    """Seconds."""
 
 
 class Total(NamedTuple):
@@ -87,6 +72,8 @@ class AmbiguousTraceError(LookupError):
 class Store:
     """A trace folder. Use it with `with`, or `close()` it.
 
+    One thread at a time may use it, whichever that is; several at once need one each.
+
     Args:
         folder: Need not exist: then it holds nothing.
         index: Where the index is kept, if not in the folder.
@@ -97,7 +84,7 @@ class Store:
         self,
         folder: Path,
         index: Path | None = None,
-        on_progress: Callable[[Progress], object] = lambda progress: None,
+        on_progress: OnProgress = lambda progress: None,
     ) -> None:
         self.folder: Path = folder
         self._index = Index(folder, index)
@@ -121,12 +108,16 @@ class Store:
         return self._index.notice
 
     def refresh(self) -> None:
-        """Take in what is new in the folder."""
+        """Take in what is new in the folder.
+
+        Raises:
+            OSError: The folder is there, and may not be read.
+        """
         self._index.refresh(self._on_progress)
 
     def bad_lines(self) -> int:
         """Lines that hold no record."""
-        found: int = self._value("SELECT coalesce(sum(bad), 0) FROM files")
+        found: int = self._rows("SELECT coalesce(sum(bad), 0) FROM files")[0][0]
         return found
 
     # --- traces ---------------------------------------------------------------------------------------------------
@@ -138,9 +129,9 @@ class Store:
         rows = self._rows(
             "SELECT trace_id, coalesce(root, ''), coalesce(service, ''), start, (end - start) / 1e9, spans, errors, "
             "cancelled, open, coalesce(input_tokens, 0), coalesce(output_tokens, 0), cost "
-            f"FROM traces {where} ORDER BY start DESC, id DESC LIMIT ? OFFSET ?",
-            limit,
-            offset,
+            f"FROM traces {where} ORDER BY start DESC, trace_id DESC LIMIT ? OFFSET ?",
+            _row_count(limit),
+            _row_count(offset),
         )
         return [TraceSummary(*row) for row in rows]
 
@@ -148,90 +139,92 @@ class Store:
         """The records of one trace, one a span.
 
         Args:
-            trace_id: Its first digits are enough, if they are enough.
+            trace_id: Its first digits are enough, if they are enough; in any case.
 
         Raises:
             LookupError: There is no such trace.
             AmbiguousTraceError: There are several.
         """
         self.refresh()
-        wanted = trace_id.lower()
-        found = self._rows(
-            "SELECT id, trace_id FROM traces WHERE trace_id >= ? AND trace_id < ? LIMIT 2", wanted, wanted + "g"
+        number, whole = self._trace_called(trace_id)
+        places = self._rows(
+            "SELECT f.name, s.offset, s.length FROM spans s JOIN files f ON f.id = s.file "
+            "WHERE s.trace = ? AND s.shown ORDER BY f.name, s.offset",
+            number,
         )
+        return [record for _, record in self._read(places) if record.trace_id == whole]
+
+    def _trace_called(self, trace_id: str) -> tuple[int, str]:
+        found: dict[str, int] = {}
+        for begin in {encodable(trace_id), encodable(trace_id).lower(), encodable(trace_id).upper()}:
+            rows = self._rows(
+                "SELECT trace_id, id FROM traces WHERE trace_id >= ? AND trace_id < ? ORDER BY trace_id LIMIT 2",
+                begin,
+                begin + "\U0010ffff",
+            )
+            found.update(rows)
+        exact = [whole for whole in (trace_id, trace_id.lower(), trace_id.upper()) if whole in found]
         if not found:
             raise LookupError(f"no trace {trace_id} in {self.folder}")
-        if len(found) > 1 and found[0][1] != wanted:
+        if len(found) > 1 and not exact:
             raise AmbiguousTraceError(f"several traces begin with {trace_id}")
-        places = self._rows(
-            "SELECT f.name, s.offset, s.length FROM spans s JOIN files f ON f.id = s.file WHERE s.trace = ? "
-            "ORDER BY f.name, s.offset",
-            found[0][0],
-        )
-        return jsonl.latest(record for _, record in self._read(places))
+        whole = (exact or list(found))[0]
+        return found[whole], whole
 
-    def _read(self, places: list[tuple[str, int, int]]) -> Iterator[tuple[tuple[str, int, int], SpanRecord]]:
-        """The records at some places, which stand in the order of their files; what is gone since is left out."""
-        by_file: dict[str, list[tuple[int, int]]] = {}
+    def _read(self, places: list[_Place]) -> Iterator[tuple[_Place, SpanRecord]]:
+        """The records at some places, file by file; what is gone since is left out."""
+        by_file: dict[bytes, list[tuple[int, int]]] = {}
         for name, offset, length in places:
             by_file.setdefault(name, []).append((offset, length))
         for name, within in by_file.items():
-            for place, line in zip(within, read_at(self.folder / name, within), strict=True):
+            for place, line in zip(within, read_at(self.folder / os.fsdecode(name), within), strict=True):
                 try:
                     if line is not None:
                         yield (name, *place), jsonl.decode(line)
-                except ValueError:
-                    pass  # the file was written anew since
+                except (ValueError, RecursionError):
+                    pass  # the file was written anew since; or values nest deeper than Python may
 
     # --- spans ----------------------------------------------------------------------------------------------------
 
     def search(self, query: Query, limit: int = 100) -> list[SpanRecord]:
         """The spans that a query finds, newest first, as they stand in the files."""
         self.refresh()
-        needles = _needles(query)
+        return self._index.ask(lambda connection: self._found(connection, query, max(0, limit)))
+
+    def _found(self, connection: sqlite3.Connection, query: Query, limit: int) -> list[SpanRecord]:
+        where, parameters = conditions(query)
+        wanted = needles(query)
+        source = "spans s"
+        if wanted:
+            self._mark_hits(connection, wanted)
+            source = "hits CROSS JOIN spans s ON s.file = hits.file AND s.offset = hits.offset"
+        cursor = connection.execute(
+            f"SELECT f.name, s.offset, s.length FROM {source} JOIN files f ON f.id = s.file WHERE {where} "
+            "ORDER BY s.start DESC, s.trace DESC, s.span DESC LIMIT ?",
+            [*parameters, _MOST_ROWS if query.attributes else _row_count(limit)],
+        )
         found: list[SpanRecord] = []
-        for record in self._with_text(query, needles) if needles else self._by_time(query):
-            if _has_attributes(record, query.attributes):
-                found.append(record)
-                if not needles and len(found) >= limit:
-                    break  # these come in the order that is wanted
-        found.sort(key=lambda record: record.start_time_unix_nano, reverse=True)
+        try:
+            while len(found) < limit and (places := cursor.fetchmany(min(limit, _PAGE))):
+                read = dict(self._read(places))
+                records = [read[place] for place in places if place in read]
+                found += [record for record in records if has_attributes(record, query.attributes)]
+        finally:
+            cursor.close()  # and with it, what it holds of the index
+        found.sort(key=lambda record: (record.start_time_unix_nano, record.trace_id, record.span_id), reverse=True)
         return found[:limit]
 
-    def _by_time(self, query: Query) -> Iterator[SpanRecord]:
-        where, parameters = _where(query)
-        offset = 0
-        while True:
-            places = self._rows(
-                f"SELECT f.name, s.offset, s.length FROM spans s JOIN files f ON f.id = s.file {where} "
-                f"ORDER BY s.start DESC LIMIT {_PAGE} OFFSET {offset}",
-                *parameters,
-            )
-            read = dict(self._read(places))
-            yield from (read[place] for place in places if place in read)
-            if len(places) < _PAGE:
-                return
-            offset += _PAGE
-
-    def _with_text(self, query: Query, needles: set[bytes]) -> Iterator[SpanRecord]:
-        """The spans in whose lines one of these stands, of those that the rest of the query allows."""
-        where, parameters = _where(query)
-        files = self._rows("SELECT id, name, read FROM files ORDER BY id")
-        for number, name, end in files:
-            hits = {offset for needle in needles for offset in _lines_with(self.folder / name, needle, end)}
-            if not hits:
-                continue
-            places = [
-                (name, offset, length)
-                for offset, length in self._rows(
-                    f"SELECT s.offset, s.length FROM spans s {where} {'AND' if where else 'WHERE'} s.file = ? "
-                    "ORDER BY s.offset",
-                    *parameters,
-                    number,
-                )
-                if offset in hits
-            ]
-            yield from (record for _, record in self._read(places))
+    def _mark_hits(self, connection: sqlite3.Connection, wanted: Needles) -> None:
+        connection.execute("CREATE TEMP TABLE IF NOT EXISTS hits (file INTEGER, offset INTEGER)")
+        connection.execute("DELETE FROM hits")
+        connection.execute("BEGIN")
+        try:
+            for number, name, end in connection.execute("SELECT id, name, read FROM files").fetchall():
+                path = self.folder / os.fsdecode(name)
+                rows = ((number, offset) for offset in wanted.offsets(path, end))
+                connection.executemany("INSERT INTO hits VALUES (?, ?)", rows)
+        finally:
+            connection.execute("COMMIT")
 
     # --- totals ---------------------------------------------------------------------------------------------------
 
@@ -247,26 +240,11 @@ class Store:
         if query.attributes or query.text:
             raise ValueError("totals can be narrowed by name, type, status, service, time and duration only")
         self.refresh()
-        where, parameters = _where(query)
-        rows = self._rows(
-            f"SELECT {_GROUPS[by]}, (s.end - s.start) / 1e9, s.status, s.input_tokens, s.output_tokens, s.cost "
-            f"FROM spans s {where}",
-            *parameters,
-        )
-        words = dict(self._rows("SELECT id, word FROM words"))
-        groups: dict[Any, list[Any]] = {}
-        for row in rows:
-            groups.setdefault(row[0], []).append(row)
-        found = [_total(words.get(group, ""), members, words) for group, members in groups.items() if group is not None]
+        found = self._index.ask(lambda connection: _totals(connection, _GROUPS[by], *conditions(query)))
         return sorted(found, key=lambda total: (-total.spans, total.group))
 
-    # --- the index ------------------------------------------------------------------------------------------------
-
     def _rows(self, sql: str, *parameters: Any) -> list[Any]:
-        return self._index.connection.execute(sql, parameters).fetchall()
-
-    def _value(self, sql: str, *parameters: Any) -> Any:
-        return self._index.connection.execute(sql, parameters).fetchone()[0]
+        return self._index.ask(lambda connection: connection.execute(sql, parameters).fetchall())
 
 
 _GROUPS: Final = {
@@ -278,76 +256,31 @@ _GROUPS: Final = {
 }
 
 
-def _where(query: Query) -> tuple[str, list[Any]]:
-    """The part of a query that the index can answer, as SQL."""
-    conditions: list[str] = []
-    parameters: list[Any] = []
-    for column, word in (("type", query.span_type), ("status", query.status), ("service", query.service)):
-        if word is not None:
-            conditions.append(f"s.{column} = (SELECT id FROM words WHERE word = ?)")
-            parameters.append(word)
-    if query.name is not None:
-        conditions.append("s.name IN (SELECT id FROM words WHERE instr(lower(word), lower(?)))")
-        parameters.append(query.name)
-    for condition, value in (("s.start >= ?", query.since), ("s.start <= ?", query.until)):
-        if value is not None:
-            conditions.append(condition)
-            parameters.append(value)
-    if query.min_duration is not None:
-        conditions.append("s.end - s.start >= ?")
-        parameters.append(int(query.min_duration * 1e9))
-    return ("WHERE " + " AND ".join(conditions) if conditions else ""), parameters
+def _row_count(number: int) -> int:
+    """A limit that SQLite takes; to it, a negative one means none."""
+    return min(max(0, number), _MOST_ROWS)
 
 
-def _needles(query: Query) -> set[bytes]:
-    """Bytes of which some are in every line that the query finds; none where the index alone can tell.
-
-    A text stands in a line as JSON writes it, with quotation marks escaped; and what is not ASCII in one of two ways.
-    """
-    texts = [query.text] if query.text else [*query.attributes.values(), *query.attributes]
-    text = max(filter(None, texts), key=len, default=None)
-    if text is None:
-        return set()
-    return {msgspec.json.encode(text)[1:-1], json.dumps(text)[1:-1].encode()}
-
-
-def _lines_with(path: Path, needle: bytes, end: int) -> Iterator[int]:
-    """The offsets of the lines in which some bytes stand."""
-    try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            at = data.find(needle, 0, end)
-            while at >= 0:
-                yield data.rfind(b"\n", 0, at) + 1
-                following = data.find(b"\n", at, end)
-                at = data.find(needle, following, end) if following >= 0 else -1
-    except (OSError, ValueError):
-        return  # gone since, or empty
-
-
-def _has_attributes(record: SpanRecord, wanted: Mapping[str, str]) -> bool:
-    return all(key in record.attributes and _as_text(record.attributes[key]) == value for key, value in wanted.items())
-
-
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(to_json(value)).decode()
-
-
-def _total(group: str, rows: list[Any], words: Mapping[int, str]) -> Total:
-    durations = sorted(row[1] for row in rows if row[1] is not None)
-    statuses = [words.get(row[2]) for row in rows]
-    costs = [row[5] for row in rows if row[5] is not None]
-    return Total(
-        group,
-        len(rows),
-        statuses.count("error"),
-        statuses.count("cancelled"),
-        percentile(durations, 0.50),
-        percentile(durations, 0.95),
-        percentile(durations, 0.99),
-        sum(row[3] or 0 for row in rows),
-        sum(row[4] or 0 for row in rows),
-        sum(costs) if costs else None,
-    )
+def _totals(connection: sqlite3.Connection, group: str, where: str, parameters: list[Any]) -> list[Total]:
+    durations: dict[int, list[float]] = {}
+    for number, duration in connection.execute(
+        f"SELECT {group}, (s.end - s.start) / 1e9 FROM spans s WHERE {where} AND s.end IS NOT NULL", parameters
+    ):
+        durations.setdefault(number, []).append(duration)
+    for members in durations.values():
+        members.sort()
+    words = dict(connection.execute("SELECT word, id FROM words WHERE word IN ('error', 'cancelled')"))
+    rows = connection.execute(
+        f"SELECT {group}, w.word, count(*), sum(s.status = ?), sum(s.status = ?), coalesce(sum(s.input_tokens), 0), "
+        f"coalesce(sum(s.output_tokens), 0), sum(s.cost) FROM spans s JOIN words w ON w.id = {group} WHERE {where} "
+        f"GROUP BY {group}",
+        [words.get("error", -1), words.get("cancelled", -1), *parameters],
+    ).fetchall()
+    return [
+        Total(name, *counts, *(percentile(durations.get(number, []), share) for share in (0.5, 0.95, 0.99)), *sums)
+        for number, name, *both in rows
+        for counts, sums in [(both[:3], both[3:])]
+    ]
 
 
 def percentile(ordered: list[float], share: float) -> float:
