@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from prela.config import ConfigurationError, load
-from prela.store.index import Progress as Reading
+from prela.store.store import Progress as Reading
 from prela.store.store import Store
 
 TraceDir = Annotated[
