@@ -25,6 +25,7 @@ ASK: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "co
 
 @pytest.fixture(autouse=True)
 def _as_it_was() -> Iterator[None]:
+    uninstrument()  # tests before may have left it traced
     yield
     uninstrument()
 
