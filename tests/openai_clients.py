@@ -1,6 +1,7 @@
 """Clients of `openai` over loopback, the ways to open a stream, and a server that answers as each test says."""
 
 import gc
+import ssl
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from prela.testing.openai_server import Answer, OpenAIServer, echo
 
 CHAT: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "one two three four"}]}
 INPUT: dict[str, Any] = {"model": "gpt-4o", "input": "one two three four"}
+TLS = ssl.create_default_context()
+"""Not used, but made for each client that is given none, which takes longer than the tests' calls."""
 KEY = "sk-of-the-tests-0123456789"
 
 
@@ -70,11 +73,15 @@ faults = pytest.mark.parametrize("fault", [fault for fault, _ in FAULTS.values()
 
 
 def sync_client(server: OpenAIServer, **options: Any) -> openai.OpenAI:
-    return openai.OpenAI(base_url=server.base_url, api_key=KEY, **{"max_retries": 0, "timeout": 10, **options})
+    http_client = options.pop("http_client", None) or openai.DefaultHttpxClient(verify=TLS)
+    options = {"http_client": http_client, "max_retries": 0, "timeout": 10, **options}
+    return openai.OpenAI(base_url=server.base_url, api_key=KEY, **options)
 
 
 def async_client(server: OpenAIServer, **options: Any) -> openai.AsyncOpenAI:
-    return openai.AsyncOpenAI(base_url=server.base_url, api_key=KEY, **{"max_retries": 0, "timeout": 10, **options})
+    http_client = options.pop("http_client", None) or openai.DefaultAsyncHttpxClient(verify=TLS)
+    options = {"http_client": http_client, "max_retries": 0, "timeout": 10, **options}
+    return openai.AsyncOpenAI(base_url=server.base_url, api_key=KEY, **options)
 
 
 def the_call(spans: Recorder) -> SpanRecord:

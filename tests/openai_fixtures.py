@@ -33,6 +33,7 @@ def instrumented(script: Script) -> Iterator[None]:
     instrument()
     yield
     uninstrument()
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")

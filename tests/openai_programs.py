@@ -44,6 +44,7 @@ def view(value: Any) -> Any:
 
 
 def same(text: str) -> str:
+    text = re.sub(r"retry-[0-9a-f-]{36}", "retry", text)
     text = re.sub(r"0x[0-9a-f]+", "0x", re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1", text))
     return re.sub(r"(?<=in )\d+\.\d+(?= seconds)", "n", text)
 

@@ -57,6 +57,7 @@ def everything(answers: list[Answer], run: Callable[[OpenAIServer], Seen]) -> di
             sent = [server.paths, server.requests, headers, [str(error) for error in server.errors]]
     finally:
         gc.enable()
+        gc.unfreeze()
         gc.collect()
         for name in LOGGERS:
             logging.getLogger(name).removeHandler(lines)

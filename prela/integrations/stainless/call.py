@@ -237,24 +237,32 @@ class Call:
         headers, url = request.headers, request.url
         keep_secrets_of(headers, url.params.multi_items() if url.query else ())
 
-    def begin_retry(self, arguments: Mapping[str, Any]) -> tuple[int, dict[str, object]]:
+    def begin_retry(self, arguments: Mapping[str, Any]) -> tuple[int, dict[str, object]] | None:
         """Take note that an attempt failed, before the client sleeps."""
-        self._retries += 1
-        self.timing.gave_up()
-        reason: dict[str, object] = {semconv.RETRY_ATTEMPT: self._retries}
-        response, error = arguments.get("response"), sys.exception()
-        if response is not None:
-            reason[semconv.HTTP_STATUS] = response.status_code
-        elif error is not None:
-            reason[semconv.ERROR_TYPE] = type(error).__qualname__
-        return self.span._trace.clock(), reason
+        try:
+            self._retries += 1
+            self.timing.gave_up()
+            reason: dict[str, object] = {semconv.RETRY_ATTEMPT: self._retries}
+            response, error = arguments.get("response"), sys.exception()
+            if response is not None:
+                reason[semconv.HTTP_STATUS] = response.status_code
+            elif error is not None:
+                reason[semconv.ERROR_TYPE] = type(error).__qualname__
+            return self.span._trace.clock(), reason
+        except Exception as failure:
+            log.failed("recording a retry", failure)
+            return None
 
-    def end_retry(self, retry: tuple[int, dict[str, object]]) -> None:
+    def end_retry(self, retry: tuple[int, dict[str, object]] | None) -> None:
         """Record the attempt, after the client slept, or was cancelled while it did."""
-        began, attributes = retry
-        slept = self.span._trace.clock() - began
-        self.timing.slept(slept)
-        self.span.add_event(semconv.RETRY_EVENT, {**attributes, semconv.RETRY_WAIT: slept / 1e9})
+        try:
+            if retry is not None:
+                began, attributes = retry
+                slept = self.span._trace.clock() - began
+                self.timing.slept(slept)
+                self.span.add_event(semconv.RETRY_EVENT, {**attributes, semconv.RETRY_WAIT: slept / 1e9})
+        except Exception as failure:
+            log.failed("recording a retry", failure)
 
     def receives(self, response: Any, *, waits: bool) -> None:
         """Take note of the response, before the client makes anything of it; `waits`: an asynchronous one."""
@@ -326,18 +334,23 @@ class Call:
                 self._first_chunk = now
             self._chunks += 1
             if self.takes_items:
-                self._take(item)
+                self._keep(item)
 
-    def _take(self, item: Any) -> None:
-        if self.reads_events:
-            self._completion.add_item(item)
-        else:
-            self._take_bytes(item)
+    def add_event(self, text: str) -> None:
+        """Keep the text of an event of the stream."""
+        try:
+            self._completion.add_event(text)
+        except Exception as error:
+            log.failed("keeping an event of a stream", error)
 
-    @property
-    def add_event(self) -> Callable[[str], None]:
-        """Keeps the text of an event of the stream."""
-        return self._completion.add_event
+    def _keep(self, item: Any) -> None:
+        try:
+            if self.reads_events:
+                self._completion.add_item(item)
+            else:
+                self._take_bytes(item)
+        except Exception as error:
+            log.failed("keeping an item of a stream", error)
 
     def _take_bytes(self, chunk: Any) -> None:
         self._completion.bytes_read += len(chunk)
@@ -348,26 +361,27 @@ class Call:
         """Whether the client's own code is running."""
         return self._in_step or _get() is self.span
 
-    def began_handling(self, error: BaseException | None) -> bool:
-        """Whether the program was handling this exception already when it made the call."""
-        return _identity(error) == self._handled
-
     def completed(self) -> None:
         """The stream was read to its end."""
         self._end("completed")
 
     def closed(self, error: BaseException | None = None) -> None:
-        """The response was closed; `error` is what its consumer was left by.
+        """The response was closed, while `error` was being handled: its consumer was left by that.
 
-        The client closes it too, within a step, when it has read all: then the step says how the stream ended.
+        But not by what the program was handling already when it made the call. And the client closes the response too,
+        within a step, when it has read all: then the step says how the stream ended.
         """
         if self._ended or self.is_in_step():
             return
-        if error is not None and self._is_cancellation(error):
-            self._end("cancelled", error)
-            return
-        if error is not None:
-            self.span.set_attribute(semconv.STREAM_CONSUMER_ERROR, type(error).__qualname__)
+        try:
+            if error is None or _identity(error) == self._handled:
+                pass
+            elif self._is_cancellation(error):
+                self._end("cancelled", error)
+            else:
+                self.span.set_attribute(semconv.STREAM_CONSUMER_ERROR, type(error).__qualname__)
+        except Exception as failure:
+            log.failed("telling how a stream was left", failure)
         self._end("closed_early")
 
     def dropped(self) -> None:

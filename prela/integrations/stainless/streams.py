@@ -186,7 +186,7 @@ def _sync_body(library: Any) -> type:
                 if hasattr(self._inner, "close"):
                     self._inner.close()
             finally:
-                self._call.closed(by_consumer(self._call))
+                self._call.closed(by_consumer())
 
         def __del__(self) -> None:
             self._call.dropped_body()
@@ -210,7 +210,7 @@ def _async_body(library: Any) -> type:
             return getattr(self.__dict__["_inner"], name)
 
         async def aclose(self) -> None:
-            error = by_consumer(self._call)
+            error = by_consumer()
             try:
                 if hasattr(self._inner, "aclose"):
                     await self._inner.aclose()
@@ -223,14 +223,14 @@ def _async_body(library: Any) -> type:
     return Body
 
 
-def by_consumer(call: "Call") -> BaseException | None:
+def by_consumer() -> BaseException | None:
     """The exception on whose way the response is being closed: a `with` block over the stream was left by it.
 
     None where the closing is the client's own, of a stream that nobody holds any more: the collector may do that
-    while any exception is being handled. None, too, for an exception that was being handled when the call began.
+    while any exception is being handled.
     """
     error = sys.exception()
-    if isinstance(error, GeneratorExit) or call.began_handling(error):
+    if isinstance(error, GeneratorExit):
         return None
     frame = sys._getframe(2)
     for _ in range(4):
