@@ -179,7 +179,7 @@ def test_the_program_sees_the_same_when_this_raises(
             monkeypatch.undo()
             uninstrument()
         gc.collect()
-        assert full == "Span._finish" or spans._settings.counters.ids.started == len(spans)
+        assert full.startswith("Span._") or spans._settings.counters.ids.started == len(spans)
 
 
 def test_the_chaos_reaches_most_of_what_is_inside() -> None:

@@ -398,17 +398,13 @@ class Call:
 
     def fail(self, error: BaseException) -> None:
         """An exception is on its way to the program."""
-        self._take_unreturned_body()
         self._end("error", error)
 
     def _take_unreturned_body(self) -> None:
         """A response that came whole and was paid for, though the client raised over it, as `parse()` may."""
         response, self._response = self._response, None
-        try:
-            if response is not None and not self._has_body:
-                self._completion.take_body(response.content)
-        except Exception as failure:
-            log.failed("recording a response", failure)
+        if response is not None and not self._has_body:
+            self._completion.take_body(response.content)
 
     def _is_cancellation(self, error: BaseException) -> bool:
         return not isinstance(error, Exception) or self.span._trace.settings.explain(error) is not None
@@ -451,6 +447,7 @@ class Call:
         span._complete_later(completion, completion.size, completion.texts)
 
     def _record_error(self, error: BaseException) -> None:
+        self._take_unreturned_body()
         if not self.span._trace.settings.capture_content:
             withhold(error)
         if isinstance(error, Exception) and self.span._trace.settings.explain(error) is None:
