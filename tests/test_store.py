@@ -295,8 +295,16 @@ def test_nothing_that_is_asked_for_is_sql_or_a_pattern(store: Store, path: Path)
 
 def test_every_kind_of_attribute_is_found_however_it_is_written(store: Store, path: Path) -> None:
     values = {
-        "4": 4, "-17": -17, "4.5": 4.5, "1e+300": 1e300, "true": True, "null": None, "nan": {"$float": "nan"},
-        '{"a":[1,"ü"]}': {"a": [1, "ü"]}, "ü/é": "ü/é", 'a"b\\c\n': 'a"b\\c\n',
+        "4": 4,
+        "-17": -17,
+        "4.5": 4.5,
+        "1e+300": 1e300,
+        "true": True,
+        "null": None,
+        "nan": {"$float": "nan"},
+        '{"a":[1,"ü"]}': {"a": [1, "ü"]},
+        "ü/é": "ü/é",
+        'a"b\\c\n': 'a"b\\c\n',
         "123456789012345678901234567890": {"$int": "123456789012345678901234567890"},
         '{"$bytes":"AAE="}': {"$bytes": "AAE="},
     }

@@ -141,6 +141,7 @@ class Index:
         connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute("PRAGMA page_size = 16384")  # of a new index; a tenth quicker to fill
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = OFF")  # a cache: what a power cut takes is made again
             connection.execute("PRAGMA cache_size = -65536")
