@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from prela.store import index
 from prela.store.index import INDEX_NAME
 from prela.store.intake import SCHEMA_VERSION
 from prela.store.store import Query, Store
@@ -321,6 +322,23 @@ def test_a_reader_killed_while_it_reads_costs_nobody_anything(folder: Path) -> N
         write(folder / "many.jsonl", line("more"))
     with Store(folder) as store:
         assert sum(trace.spans for trace in store.traces(100_000)) == 5_005
+        assert store.notice is None
+
+
+def test_a_reader_that_waited_too_long_goes_on_with_what_there_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "_BUSY_SECONDS", 0.05)
+    with Store(folder) as store:
+        assert names(store) == {"one", "two"}
+        other = sqlite3.connect(folder / INDEX_NAME, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        write(folder / "a.jsonl", line("three"))
+        assert names(store) == {"one", "two"}
+        assert store.notice == "another reader is bringing the index up to date; what is newest may be missing"
+        assert store.search(Query(text="one"))[0].name == "one"
+        other.close()
+        assert names(store) == {"one", "two", "three"}
         assert store.notice is None
 
 
