@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 
-from benchmarks import end_to_end, hot_path, imports, memory, openai_calls, ticker
+from benchmarks import end_to_end, hot_path, imports, memory, openai_calls, store, ticker
 
 _Row = tuple[str, str, str, bool]
 
@@ -80,6 +80,31 @@ def _openai() -> list[_Row]:
     return [*rows, ("(the untraced client)", "", alone, True)]
 
 
+def _store(spans: int) -> Callable[[], list[_Row]]:
+    def rows() -> list[_Row]:
+        found = store.measure(spans)
+        rate, ratio = found.pop("spans/s"), found.pop("ratio")
+        seen = f"{rate:,.0f} spans/s, {found.pop('MB/s'):.0f} MB/s of CPU; "
+        seen += f"{found.pop('spans/s of wall time'):,.0f} spans/s of wall time; "
+        seen += f"{ratio:.1f} x plain ({found.pop('plain spans/s'):,.0f})"
+        first = (f"store: first index of {spans:,} spans", "100,000 spans/s, or 5 x plain", seen)
+        targets = {"list": 0.3, "show": 0.3}
+        return [
+            (*first, rate >= 100_000 or ratio >= 5),
+            *(
+                (
+                    f"store: {what} (a fresh process)",
+                    f"under {targets[what]} s of CPU" if what in targets else "",
+                    f"{seconds:.2f} s",
+                    seconds < targets.get(what, float("inf")),
+                )
+                for what, seconds in found.items()
+            ),
+        ]
+
+    return rows
+
+
 def _imports() -> list[_Row]:
     found = imports.measure()
     seen = f"{found['ratio']:.2f} ({found['prela (ms)']:.0f} against {found['anyio (ms)']:.0f} ms)"
@@ -91,16 +116,19 @@ def main() -> None:
         prog="python -m benchmarks",
         description="Measure every target. Example: python -m benchmarks --only hot-path,imports",
     )
-    parser.add_argument("--only", default="hot-path,imports,memory,ticker,end-to-end,openai", help="parts, by commas")
-    parser.add_argument("--spans", type=int, default=10_000_000, help="spans for the memory part")
+    parser.add_argument(
+        "--only", default="hot-path,imports,memory,ticker,end-to-end,openai,store", help="parts, by commas"
+    )
+    parser.add_argument("--spans", type=int, help="spans for memory (10,000,000) and for store (1,000,000)")
     options = parser.parse_args()
     parts = {
         "hot-path": _hot_path,
         "imports": _imports,
-        "memory": _memory(options.spans),
+        "memory": _memory(options.spans or 10_000_000),
         "ticker": _ticker,
         "end-to-end": _end_to_end,
         "openai": _openai,
+        "store": _store(options.spans or 1_000_000),
     }
     chosen = options.only.split(",")
     if unknown := set(chosen) - set(parts):

@@ -36,14 +36,12 @@ class Index:
         folder: The trace folder.
         path: Where the index is kept; by default in the folder, or, where nothing can be written there, in the user's
             cache, or else in memory.
-
-    Attributes:
-        notice: A word about what happened to the index that was there; None if all is as usual.
     """
 
     def __init__(self, folder: Path, path: Path | None = None) -> None:
         self.folder = folder
-        self.notice: str | None = None
+        self._notice: str | None = None
+        self._notice_of_now: str | None = None
         self._wanted = path
         self._path: Path | None = None
         self._identity: tuple[int, int] | None = None
@@ -52,6 +50,11 @@ class Index:
     def close(self) -> None:
         """Let go of the index."""
         self._connection.close()
+
+    @property
+    def notice(self) -> str | None:
+        """A word about what happened to the index, or stood in the way of the last refresh; None if all is as usual."""
+        return "; ".join(filter(None, (self._notice, self._notice_of_now))) or None
 
     def refresh(self, on_progress: OnProgress = lambda progress: None) -> None:
         """Take in what is new in the folder since last time, and let go of what is no longer there.
@@ -67,15 +70,16 @@ class Index:
         return self._mending(lambda: question(self._connection))
 
     def _take_in(self, on_progress: OnProgress) -> None:
+        self._notice_of_now = None
         intake = Intake(self._connection, self.folder, on_progress)
         try:
             intake.run()
         except sqlite3.OperationalError as error:
             if _code(error) not in _BUSY:
                 raise
-            self.notice = "another reader is bringing the index up to date; what is newest may be missing"
+            self._notice_of_now = "another reader is bringing the index up to date; what is newest may be missing"
         if intake.unreadable:
-            self.notice = f"could not be read: {', '.join(intake.unreadable)}"
+            self._notice_of_now = f"could not be read: {', '.join(intake.unreadable)}"
 
     def _mending(self, action: Callable[[], T]) -> T:
         """Do it; if the index is damaged, with one made anew; if it cannot be written, with one in memory."""
@@ -110,12 +114,12 @@ class Index:
         return self._in_memory()
 
     def _in_memory(self) -> sqlite3.Connection:
-        self.notice = _IN_MEMORY
+        self._notice = _IN_MEMORY
         self._path = self._identity = None
         return self._connected(":memory:")
 
     def _made_anew(self) -> sqlite3.Connection:
-        self.notice = "the index was damaged, and is made anew"
+        self._notice = "the index was damaged, and is made anew"
         if self._path is not None:
             _delete(self._path)
         return self._open()
@@ -131,7 +135,7 @@ class Index:
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError:
-            self.notice = "the index was damaged, and is made anew"
+            self._notice = "the index was damaged, and is made anew"
             _delete(path)
             connection = self._connected(path)
         self._path, self._identity = path, _identity(path)
@@ -141,6 +145,7 @@ class Index:
         connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute("PRAGMA page_size = 16384")  # of a new index; a tenth quicker to fill
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = OFF")  # a cache: what a power cut takes is made again
             connection.execute("PRAGMA cache_size = -65536")
@@ -157,7 +162,7 @@ class Index:
     def _make_schema(self, connection: sqlite3.Connection) -> None:
         version = _version(connection)  # another reader may have been quicker
         if version not in (0, SCHEMA_VERSION):
-            self.notice = f"the index was of version {version}, and is made anew"
+            self._notice = f"the index was of version {version}, and is made anew"
         if version != SCHEMA_VERSION:
             make_schema(connection)
 

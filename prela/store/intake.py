@@ -7,12 +7,12 @@ are kept, and one is *shown*. So an index that grew with its folder tells what o
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from prela.store.files import Block, FileState, look, new_lines, trace_files
-from prela.store.lines import Line, records, span_number, usage
+from prela.store.lines import Lines, span_number, usage
 
 SCHEMA_VERSION: Final = 2
 _SCHEMA: Final = """
@@ -41,6 +41,7 @@ _INDEXES: Final = (
     "CREATE INDEX IF NOT EXISTS spans_hidden ON spans (trace) WHERE NOT shown",
 )
 """Made after the first spans are in, which is quicker than while they come."""
+_INSERT: Final = "INSERT INTO spans VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _SUMMARY: Final = """
 INSERT OR REPLACE INTO traces
 SELECT t.id, t.trace_id, name.word, service.word, a.start, a.end, a.spans, a.errors, a.cancelled, a.open,
@@ -145,15 +146,17 @@ class transaction:  # noqa: N801
                 self._connection.execute("ROLLBACK")
 
 
-class _Words(dict[str, int]):
-    """The numbers of words, asked for and given as they come; good within one transaction."""
+class _Numbers(dict[str, int]):
+    """The numbers that texts have in a table, asked for and given as they come; good within one transaction."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, find: str, add: str) -> None:
         self._execute = connection.execute
+        self._find = find
+        self._add = add
 
     def __missing__(self, text: str) -> int:
-        row: Any = self._execute("SELECT id FROM words WHERE word = ?", (text,)).fetchone()
-        number: int = row[0] if row else self._execute("INSERT INTO words (word) VALUES (?)", (text,)).lastrowid or 0
+        row: Any = self._execute(self._find, (text,)).fetchone()
+        number: int = row[0] if row else self._execute(self._add, (text,)).lastrowid or 0
         self[text] = number
         return number
 
@@ -168,8 +171,12 @@ class Intake:
         self._execute = connection.execute
         self._folder = folder
         self._on_progress = on_progress
-        self._words = _Words(connection)
-        self._touched: set[int] = set()
+        self._words = _Numbers(connection, "SELECT id FROM words WHERE word = ?", "INSERT INTO words (word) VALUES (?)")
+        self._traces = _Numbers(
+            connection, "SELECT id FROM traces WHERE trace_id = ?", "INSERT INTO traces (trace_id) VALUES (?)"
+        )
+        self._left: set[int] = set()
+        """Traces of which a file is gone."""
         self._done = 0
         self._total = 0
 
@@ -183,7 +190,8 @@ class Intake:
         at = 0
         while at < len(names):
             with transaction(self._connection):
-                self._words.clear()
+                for numbers in (self._words, self._traces, self._left):
+                    numbers.clear()
                 until = self._done + _STEP
                 while at < len(names) and self._done < until:
                     self._look_into(names[at])
@@ -226,9 +234,9 @@ class Intake:
     def _take_in(self, file: FileState, path: Path, known: Known) -> None:
         try:
             for block in new_lines(path, known.read):
-                found, bad = records(block.data, block.offset) if block.data else ([], 1)
-                self._insert(known.id, found)
-                known = self._after(known, block, bad)
+                lines = Lines(block.data, block.offset)
+                self._connection.executemany(_INSERT, self._rows(known.id, lines))
+                known = self._after(known, block, lines.bad if block.data else 1)
         except OSError as error:
             self.unreadable.append(f"{file.name}: {error.strerror}")
         is_settled = time.time_ns() - file.modified_ns > _RACY_NS
@@ -255,52 +263,31 @@ class Intake:
         self._on_progress(Progress(self._done, max(self._done, self._total)))
         return known
 
-    def _insert(self, file: int, found: list[Line]) -> None:
-        if not found:
-            return
-        traces = self._trace_numbers({line.record.trace_id for line in found})
-        self._touched.update(traces.values())
-        words = self._words
-        rows = []
-        for offset, length, record in found:
+    def _rows(self, file: int, lines: Lines) -> Iterator[tuple[object, ...]]:
+        traces, words = self._traces, self._words
+        for offset, length, record in lines:
             model, input_tokens, output_tokens, cost = usage(record.attributes)
-            rows.append(
-                (
-                    traces[record.trace_id],
-                    file,
-                    offset,
-                    length,
-                    span_number(record.span_id),
-                    not record.parent_span_id,
-                    words[record.name],
-                    words[record.span_type],
-                    words[record.status],
-                    words[record.service_name],
-                    record.start_time_unix_nano,
-                    record.end_time_unix_nano,
-                    None if model is None else words[model],
-                    input_tokens,
-                    output_tokens,
-                    cost,
-                )
+            yield (
+                traces[record.trace_id],
+                file,
+                offset,
+                length,
+                span_number(record.span_id),
+                not record.parent_span_id,
+                words[record.name],
+                words[record.span_type],
+                words[record.status],
+                words[record.service_name],
+                record.start_time_unix_nano,
+                record.end_time_unix_nano,
+                None if model is None else words[model],
+                input_tokens,
+                output_tokens,
+                cost,
             )
-        self._connection.executemany(
-            "INSERT INTO spans VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows
-        )
-
-    def _trace_numbers(self, trace_ids: Iterable[str]) -> dict[str, int]:
-        numbers = {}
-        for trace_id in trace_ids:
-            row = self._execute("SELECT id FROM traces WHERE trace_id = ?", (trace_id,)).fetchone()
-            if row is None:
-                row = (self._execute("INSERT INTO traces (trace_id) VALUES (?)", (trace_id,)).lastrowid,)
-            numbers[trace_id] = row[0]
-        return numbers
 
     def _forget(self, file: int) -> None:
-        self._touched.update(
-            row[0] for row in self._execute("SELECT DISTINCT trace FROM spans WHERE file = ?", (file,))
-        )
+        self._left.update(row[0] for row in self._execute("SELECT DISTINCT trace FROM spans WHERE file = ?", (file,)))
         self._execute("DELETE FROM spans WHERE file = ?", (file,))
         self._execute("DELETE FROM files WHERE id = ?", (file,))
 
@@ -310,8 +297,9 @@ class Intake:
             self._execute(statement)
         self._execute("CREATE TEMP TABLE IF NOT EXISTS touched (trace INTEGER PRIMARY KEY)")
         self._execute("DELETE FROM touched")
-        self._connection.executemany("INSERT INTO touched VALUES (?)", [(trace,) for trace in sorted(self._touched)])
-        self._touched.clear()
+        self._connection.executemany(
+            "INSERT INTO touched VALUES (?)", [(trace,) for trace in sorted({*self._traces.values(), *self._left})]
+        )
         self._choose_shown()
         self._execute(_SUMMARY, {name: self._words[name] for name in ("error", "cancelled")})
         self._execute(

@@ -1,6 +1,6 @@
 """From the lines of a trace file to records, and what totals are made of; quickly, since a folder may hold millions."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -15,38 +15,40 @@ _MOST_TOKENS: Final = 10**12
 _MOST_DOLLARS: Final = 1e12
 
 
-class Line(NamedTuple):
-    """A record, and where it stands."""
+class Lines:
+    """The records in the lines of a block, each after the offset and the length of its line.
 
-    offset: int
-    length: int
-    """In bytes, with the newline."""
-    record: SpanRecord
-    """As it is written: the tags of values that JSON lacks are still tags."""
+    As they are written: the tags of values that JSON lacks are still tags.
 
+    Attributes:
+        bad: How many of the lines that were gone through hold none.
+    """
 
-def records(data: bytes, offset: int) -> tuple[list[Line], int]:
-    """The records in the lines of a block, and how many of the lines hold none."""
-    decode = _decoder.decode
-    found: list[Line] = []
-    bad = 0
-    lines = data.split(b"\n")
-    lines.pop()  # what follows the last newline: nothing
-    for line in lines:
-        length = len(line) + 1
-        try:
-            record = decode(line)
-            end = record.end_time_unix_nano
-            if _LOWEST_TIME <= record.start_time_unix_nano <= _HIGHEST_TIME and (
-                end is None or _LOWEST_TIME <= end <= _HIGHEST_TIME
-            ):
-                found.append(Line(offset, length, record))
+    def __init__(self, data: bytes, offset: int) -> None:
+        self._data = data
+        self._offset = offset
+        self.bad = 0
+
+    def __iter__(self) -> Iterator[tuple[int, int, SpanRecord]]:
+        decode = _decoder.decode
+        offset = self._offset
+        lines = self._data.split(b"\n")
+        lines.pop()  # what follows the last newline: nothing
+        for line in lines:
+            length = len(line) + 1
+            try:
+                record = decode(line)
+            except (ValueError, RecursionError):
+                self.bad += bool(line.strip())
             else:
-                bad += 1  # no clock tells such a time, and no index takes it
-        except (ValueError, RecursionError):
-            bad += bool(line.strip())
-        offset += length
-    return found, bad
+                end = record.end_time_unix_nano
+                if _LOWEST_TIME <= record.start_time_unix_nano <= _HIGHEST_TIME and (
+                    end is None or _LOWEST_TIME <= end <= _HIGHEST_TIME
+                ):
+                    yield offset, length, record
+                else:
+                    self.bad += 1  # no clock tells such a time, and no index takes it
+            offset += length
 
 
 def span_number(span_id: str) -> int:
@@ -72,24 +74,30 @@ class Usage(NamedTuple):
 
 
 _NO_USAGE: Final = Usage(None, None, None, None)
+_TELLING: Final = frozenset(
+    {
+        "gen_ai.response.model",
+        "gen_ai.request.model",
+        "gen_ai.usage.input_tokens",
+        "gen_ai.usage.output_tokens",
+        "prela.cost.usd",
+    }
+)
 
 
 def usage(attributes: Mapping[str, Any]) -> Usage:
     """What totals are made of."""
-    get = attributes.get
-    model = get("gen_ai.response.model") or get("gen_ai.request.model")
-    inputs, outputs, cost = (
-        get("gen_ai.usage.input_tokens"),
-        get("gen_ai.usage.output_tokens"),
-        get("prela.cost.usd"),
-    )
-    if model is None and inputs is None and outputs is None and cost is None:
+    if _TELLING.isdisjoint(attributes):
         return _NO_USAGE
+    get = attributes.get
+    cost = get("prela.cost.usd")
     return Usage(
-        model if type(model) is str else _first_text(attributes),
-        _tokens(inputs),
-        _tokens(outputs),
-        float(cost) if isinstance(cost, int | float) and abs(cost) <= _MOST_DOLLARS else None,
+        _text(get("gen_ai.response.model")) or _text(get("gen_ai.request.model")),
+        _tokens(get("gen_ai.usage.input_tokens")),
+        _tokens(get("gen_ai.usage.output_tokens")),
+        float(cost)
+        if isinstance(cost, int | float) and not isinstance(cost, bool) and abs(cost) <= _MOST_DOLLARS
+        else None,
     )
 
 
@@ -97,6 +105,5 @@ def _tokens(number: object) -> int | None:
     return number if type(number) is int and 0 <= number <= _MOST_TOKENS else None
 
 
-def _first_text(attributes: Mapping[str, Any]) -> str | None:
-    models = (attributes.get(f"gen_ai.{which}.model") for which in ("response", "request"))
-    return next((model for model in models if type(model) is str and model), None)
+def _text(value: object) -> str | None:
+    return value if type(value) is str and value else None

@@ -129,7 +129,11 @@ def has_attributes(record: SpanRecord, wanted: Mapping[str, str]) -> bool:
 
 def as_text(value: Any) -> str:
     """The value of an attribute as one asks for it."""
-    return value if isinstance(value, str) else msgspec.json.encode(to_json(value)).decode()
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return repr(value)
+    return msgspec.json.encode(to_json(value)).decode()
 
 
 def encodable(text: str) -> str:
