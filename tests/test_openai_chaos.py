@@ -52,7 +52,6 @@ class InternalError(Exception):
 def _functions() -> list[tuple[str, Any, str]]:
     found: list[tuple[str, Any, str]] = [
         ("Span._finish", Span, "_finish"),
-        ("Span._settle_values", Span, "_settle_values"),
     ]
     for package in PACKAGES:
         for info in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
