@@ -25,7 +25,7 @@ ASK: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "co
 
 @pytest.fixture(autouse=True)
 def _as_it_was() -> Iterator[None]:
-    uninstrument()  # tests before may have left it traced
+    uninstrument()  # `init()` in another test has set it up by itself
     yield
     uninstrument()
 

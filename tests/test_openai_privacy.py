@@ -203,6 +203,26 @@ def said_from_nowhere(client: openai.OpenAI) -> None:
         raise RuntimeError(str(error)) from None
 
 
+def said_in_part(client: openai.OpenAI) -> None:
+    try:
+        fails(client)
+    except openai.APIError as error:
+        raise RuntimeError(the_servers(error)[1:]) from None
+
+
+def recorded_in_part(client: openai.OpenAI) -> None:
+    try:
+        fails(client)
+    except openai.APIError as error:
+        prela.get_current_span().record_exception(RuntimeError(the_servers(error)[1:]))
+        raise
+
+
+def the_servers(error: openai.APIError) -> str:
+    body: Any = error.body
+    return str(body["message"])
+
+
 def said_later(client: openai.OpenAI) -> None:
     kept = ""
     try:
@@ -299,6 +319,8 @@ PROGRAMS: tuple[Use, ...] = (
     fails,
     said_again,
     said_from_nowhere,
+    said_in_part,
+    recorded_in_part,
     said_later,
     the_servers_words,
     in_a_group,

@@ -128,11 +128,11 @@ def test_short_keys_that_are_no_words_are_secrets(key: str) -> None:
 
 
 def test_a_key_in_use_is_not_forgotten_for_newer_ones() -> None:
-    for number in range(2_000):
+    for number in range(500):
         keep_secret(KEY)
         keep_secret(f"key-of-customer-{number:05}")
-    assert without_secrets(KEY) == SECRET
-    assert without_secrets("key-of-customer-01999") == SECRET
+        assert without_secrets(KEY) == SECRET
+    assert without_secrets("key-of-customer-00499") == SECRET
 
 
 def test_headers_are_secret_by_their_names() -> None:
