@@ -58,7 +58,9 @@ def named(name: str, count: int) -> list[str]:
 
 
 def assert_quiet(done: Program, returncode: int = 0) -> None:
-    assert (done.returncode, done.stderr) == (returncode, "")
+    # Under `-X dev` asyncio tells of steps that a busy machine made slow; that is no word of ours.
+    told = [line for line in done.stderr.splitlines() if not line.startswith("Executing <")]
+    assert (done.returncode, told) == (returncode, [])
 
 
 def test_a_program_that_never_flushes_loses_nothing(run_program: RunProgram) -> None:
