@@ -153,14 +153,15 @@ def test_the_legacy_http_client_is_traced_too(server: OpenAIServer, prela_spans:
 
 
 def test_calls_in_callbacks_are_calls_of_their_own(
-    server: OpenAIServer, client: openai.OpenAI, prela_spans: Recorder
+    server: OpenAIServer, client: openai.OpenAI, script: Script, prela_spans: Recorder
 ) -> None:
     suppressed: list[bool] = []
+    script.says(OK, Answer(status=429, headers={"retry-after-ms": "1"}), OK)
 
     def token() -> str:
         client.embeddings.create(model="inner", input="a")
         with prela.suppress():
-            client.embeddings.create(model="silent", input="a")
+            client.with_options(max_retries=1).embeddings.create(model="silent", input="a")
             suppressed.append(True)
         return KEY
 
@@ -171,6 +172,7 @@ def test_calls_in_callbacks_are_calls_of_their_own(
             azure.chat.completions.create(**CHAT)
     assert suppressed
     assert prela_spans.tree().splitlines() == ["chat gpt-4o [llm] error", "  embeddings inner [embedding]"]
+    assert not [event for event in prela_spans["chat gpt-4o"].events if event.name == "retry"]
     assert prela_spans["embeddings inner"].attributes["http.response.status_code"] == 200
     assert prela_spans["chat gpt-4o"].attributes["http.response.status_code"] == 404
 

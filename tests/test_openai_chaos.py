@@ -38,7 +38,6 @@ BOUNDARY = {
     *("prela.integrations.stainless.call.Call." + name for name in ("dropped", "dropped_body", "fail", "returned")),
     *("prela.integrations.stainless.call.Call." + name for name in ("receives", "begin_retry", "end_retry")),
     *("prela.integrations.stainless." + name for name in ("call.Call._keep", "timing._tell")),
-    "prela.integrations.stainless.streams.by_consumer",  # asks the interpreter only
     # Steps of these that guard all they do.
     *("prela.integrations.stainless.call." + name for name in ("_leave", "Call._end")),
     *("prela.integrations.stainless.call.UnrecordedCall." + name for name in ("enter", "leave", "fail", "returned")),

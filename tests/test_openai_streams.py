@@ -83,6 +83,21 @@ def test_a_stream_left_outside_a_block_is_closed_early_when_it_is_collected(
     assert ended(prela_spans)[:2] == ("success", "closed_early")
 
 
+def test_what_is_handled_while_a_stream_is_collected_is_not_its_consumers(
+    client: openai.OpenAI, prela_spans: Recorder
+) -> None:
+    with unclosed():
+        stream = client.chat.completions.create(stream=True, **CHAT)
+        next(stream)
+        try:
+            raise ValueError
+        except ValueError:
+            del stream
+            gc.collect()
+    assert ended(prela_spans) == ("success", "closed_early", 1)
+    assert "prela.stream.consumer_error" not in the_call(prela_spans).attributes
+
+
 @sync_kinds
 def test_a_stream_that_is_closed_is_closed_early(
     client: openai.OpenAI, open_stream: SyncOpen, prela_spans: Recorder
@@ -234,6 +249,7 @@ def test_who_reads_a_stream_at_the_same_time_does_not_end_it(client: openai.Open
     stream._iterator._inner.close()
     stream._iterator._inner = two_at_once()
     assert list(stream) == [1, 2]
+    assert ended(prela_spans) == ("success", "completed", 2)
     stream.close()
 
 

@@ -377,7 +377,9 @@ class Call:
             if error is None or _identity(error) == self._handled:
                 pass
             elif self._is_cancellation(error):
-                self._end("cancelled", error)
+                self._end(
+                    "cancelled", error
+                )  # or, by a GeneratorExit, which is how generators are closed, closed early
             else:
                 self.span.set_attribute(semconv.STREAM_CONSUMER_ERROR, type(error).__qualname__)
         except Exception as failure:

@@ -14,16 +14,13 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cache
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from prela.core import log
 
 if TYPE_CHECKING:
     from prela.integrations.stainless.call import Call
-
-_CLIENTS_GENERATOR: Final = "__stream__"
-"""The method of the client's `Stream` that closes the response when it is collected."""
 
 
 def watch_stream(call: "Call", stream: Any) -> None:
@@ -186,7 +183,7 @@ def _sync_body(library: Any) -> type:
                 if hasattr(self._inner, "close"):
                     self._inner.close()
             finally:
-                self._call.closed(by_consumer())
+                self._call.closed(sys.exception())
 
         def __del__(self) -> None:
             self._call.dropped_body()
@@ -210,7 +207,7 @@ def _async_body(library: Any) -> type:
             return getattr(self.__dict__["_inner"], name)
 
         async def aclose(self) -> None:
-            error = by_consumer()
+            error = sys.exception()  # before others are handled below
             try:
                 if hasattr(self._inner, "aclose"):
                     await self._inner.aclose()
@@ -221,22 +218,3 @@ def _async_body(library: Any) -> type:
             self._call.dropped_body()
 
     return Body
-
-
-def by_consumer() -> BaseException | None:
-    """The exception on whose way the response is being closed: a `with` block over the stream was left by it.
-
-    None where the closing is the client's own, of a stream that nobody holds any more: the collector may do that
-    while any exception is being handled.
-    """
-    error = sys.exception()
-    if isinstance(error, GeneratorExit):
-        return None
-    frame = sys._getframe(2)
-    for _ in range(4):
-        if error is None or frame.f_code.co_name == _CLIENTS_GENERATOR:
-            return None
-        if frame.f_back is None:
-            break
-        frame = frame.f_back
-    return error
