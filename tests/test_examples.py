@@ -2,12 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import prela
 from prela.testing.openai_server import OpenAIServer
 from tests.conftest import ROOT, RunProgram
 
+PACKAGE = str(Path(prela.__file__).parent)
 EXAMPLES = ROOT / "examples"
 PAGE = ROOT.parent / "shared" / "parallel-execution-examples.txt"
 
@@ -74,11 +77,12 @@ def server() -> Iterator[OpenAIServer]:
 
 @pytest.mark.parametrize("name", TREES)
 def test_an_example_draws_its_tree(name: str, server: OpenAIServer, run_program: RunProgram) -> None:
-    # Not under -X dev: the examples leave their clients open, which asyncio then tells.
+    # Not under -X dev: the examples leave their clients open, which asyncio then tells. It may tell without it too: a
+    # client of a loop that was closed, collected in the next one, fails to close there (seen untraced, with openai 2).
     done = run_program(EXAMPLES / f"{name}.py", dev=False, OPENAI_BASE_URL=server.base_url, OPENAI_API_KEY="test")
 
     assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
+    assert PACKAGE not in done.stderr, "no error passed through a line of ours"
     names = {(line["trace_id"], line["span_id"]): line["name"] for line in done.lines}
     drawn = [
         (line["name"], line["span_type"], names.get((line["trace_id"], line["parent_span_id"]))) for line in done.lines
