@@ -18,7 +18,7 @@ class Share:
     __slots__ = ("__weakref__", "size", "text")
 
     def __init__(self, text: str) -> None:
-        self.text = text  # kept, so that its id() is nobody else's
+        self.text: str = text  # kept, so that its id() is nobody else's
         self.size: int = len(text)
 
 

@@ -27,7 +27,7 @@ class Lines:
     def __init__(self, data: bytes, offset: int) -> None:
         self._data = data
         self._offset = offset
-        self.bad = 0
+        self.bad: int = 0
 
     def __iter__(self) -> Iterator[tuple[int, int, SpanRecord]]:
         decode = _decoder.decode

@@ -189,10 +189,10 @@ class Call:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> None:
-        self.span = span
-        self.provider = provider
-        self.args = args
-        self.kwargs = kwargs
+        self.span: Span = span
+        self.provider: Provider = provider
+        self.args: tuple[Any, ...] = args
+        self.kwargs: dict[str, Any] = kwargs
         self.timing: Timing = Timing(span._trace.clock)
         self.reads_events: bool = False
         """Whether a `Stream` of the client reads the body."""

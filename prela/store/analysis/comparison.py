@@ -15,10 +15,10 @@ class Place:
     __slots__ = ("name", "ordinal", "parent", "span_type")
 
     def __init__(self, parent: "Place | None", name: str, span_type: str, ordinal: int | None) -> None:
-        self.parent = parent
-        self.name = name
-        self.span_type = span_type
-        self.ordinal = ordinal
+        self.parent: Place | None = parent
+        self.name: str = name
+        self.span_type: str = span_type
+        self.ordinal: int | None = ordinal
         """Which of the siblings of this name and type, from 0; None where it stands for all of them."""
 
     @property

@@ -44,7 +44,7 @@ class OpenAIServer:
         """The headers of each request, their names in lower case."""
         self.errors: list[Exception] = []
         """What the test itself did wrong: exceptions of its answer function, answers used up, faults out of range."""
-        self.disconnects = 0
+        self.disconnects: int = 0
         """How many answers the client did not wait for. Connections that the server cut are not counted."""
 
     def __enter__(self) -> Self:
