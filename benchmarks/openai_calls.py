@@ -1,7 +1,7 @@
 """What tracing adds to a call of the `openai` client: a plain one, and a streamed one for each chunk.
 
 A real client reads from a server in another process. Each measure is the CPU time of the calling thread beside that of
-the untraced client, in turns, so that a slow moment of the machine falls on all of them; beside ours stand the
+the untraced client, in short turns, so that a slow moment of the machine falls on both; beside ours stand the
 instrumentations of OpenTelemetry and OpenInference, each in a process of its own, since they patch the same client.
 """
 
@@ -14,10 +14,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-_CALLS = 60
+_CALLS = 10
 _CHUNKS = 400
-_STREAMS = 12
-_ROUNDS = 9
+_ROUNDS = 75
 _CALL_SECONDS = 0.050
 """The duration of the call that the target is a share of."""
 
@@ -64,27 +63,23 @@ def _measure_one(name: str, base_url: str) -> dict[str, float]:
         return (time.thread_time() - begin) / _CALLS * 1e6
 
     def streamed() -> float:
-        spent = 0.0
-        for _ in range(_STREAMS):
-            stream = client.chat.completions.create(model="gpt-4o", messages=messages, stream=True)
-            begin = time.thread_time()
-            for _chunk in stream:
-                pass
-            spent += time.thread_time() - begin
-        return spent / _STREAMS / _CHUNKS * 1e6
+        stream = client.chat.completions.create(model="gpt-4o", messages=messages, stream=True)
+        begin = time.thread_time()
+        for _chunk in stream:
+            pass
+        return (time.thread_time() - begin) / _CHUNKS * 1e6
 
-    measured: dict[str, list[float]] = {"call": [], "chunk": [], "call alone": [], "chunk alone": []}
-    plain(), streamed()
-    for _ in range(_ROUNDS):
-        alone, chunk_alone = plain(), streamed()
-        on()
-        try:
-            measured["call"].append(plain() - alone)
-            measured["chunk"].append(streamed() - chunk_alone)
-        finally:
-            off()
-        measured["call alone"].append(alone)
-        measured["chunk alone"].append(chunk_alone)
+    measured: dict[str, list[float]] = {}
+    for what, run in (("call", plain), ("chunk", streamed)):
+        run()
+        for _ in range(_ROUNDS):
+            alone = run()
+            on()
+            try:
+                measured.setdefault(what, []).append(run() - alone)
+            finally:
+                off()
+            measured.setdefault(f"{what} alone", []).append(alone)
     return {key: statistics.median(values) for key, values in measured.items()}
 
 
