@@ -208,7 +208,8 @@ def test_a_folder_that_is_not_there_is_told_with_what_to_do(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "command", ["list", "last", "errors", "search", "stats", "show", "tail", "prune", "doctor", "demo"]
+    "command",
+    ["list", "last", "errors", "search", "stats", "show", "diff", "export", "tail", "prune", "doctor", "demo"],
 )
 def test_every_command_has_help_with_an_example(command: str, tmp_path: Path) -> None:
     assert f"Example: prela {command}" in run(tmp_path, command, "--help").stdout

@@ -348,3 +348,24 @@ def test_a_closed_store_says_so(folder: Path) -> None:
     store.close()
     with pytest.raises(sqlite3.ProgrammingError):
         store.traces()
+
+
+def test_words_that_no_span_says_any_more_leave_the_index(folder: Path) -> None:
+    write(folder / "b.jsonl", *(line(f"GET /users/{n}") for n in range(2_000)))
+
+    def words() -> int:
+        connection = sqlite3.connect(folder / INDEX_NAME)
+        try:
+            return int(connection.execute("SELECT count(*) FROM words").fetchone()[0])
+        finally:
+            connection.close()
+
+    with Store(folder) as store:
+        store.refresh()
+        assert words() > 2_000
+        (folder / "b.jsonl").unlink()
+        write(folder / "c.jsonl", line("new", status="error"))
+        assert store.traces(errors_only=True)[0].name == "new"
+        assert words() < 20
+        assert names(store) == {"one", "two", "new"}
+        assert [total.group for total in store.totals("status")] == ["success", "error"]

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from prela.cli import comparing, finding, upkeep
+from prela.cli.completing import complete_trace
 from prela.cli.folder import AsJson, TraceDir, fail, folder_in_force, opened
 from prela.cli.printing import print_file, print_records
 from prela.cli.tables import print_json
@@ -44,7 +45,11 @@ def demo(trace_dir: TraceDir = None) -> None:
 @app.command()
 def show(
     trace: Annotated[
-        str | None, typer.Argument(help="The first digits of a trace id, or a trace file; by default the newest file.")
+        str | None,
+        typer.Argument(
+            help="The first digits of a trace id, or a trace file; by default the newest file.",
+            autocompletion=complete_trace,
+        ),
     ] = None,
     trace_dir: TraceDir = None,
     as_json: AsJson = False,

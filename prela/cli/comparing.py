@@ -5,17 +5,19 @@ import sys
 from enum import StrEnum
 from io import StringIO
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
 from rich.text import Text
 
+from prela.cli.completing import complete_trace
 from prela.cli.folder import AsJson, Limit, TraceDir, fail, opened
 from prela.cli.tables import duration_of, print_json, print_table
 from prela.record import perfetto
 from prela.record.model import SpanRecord
 from prela.record.tree import forest
 from prela.store.analysis import Change, compare
+from prela.store.query import as_text
 
 _STYLES = {"slower": "red", "new": "yellow", "faster": "green", "gone": "cyan", "other": ""}
 _COLUMNS = (
@@ -32,6 +34,10 @@ _COLUMNS = (
 )
 
 
+_FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What a spreadsheet takes for the beginning of a formula, or passes over before one."""
+
+
 class Form(StrEnum):
     """What `export` can write."""
 
@@ -40,8 +46,8 @@ class Form(StrEnum):
 
 
 def diff(
-    before: Annotated[str, typer.Argument(help="The first digits of a trace id.")],
-    after: Annotated[str, typer.Argument(help="Those of another trace of the same kind.")],
+    before: Annotated[str, typer.Argument(help="The first digits of a trace id.", autocompletion=complete_trace)],
+    after: Annotated[str, typer.Argument(help="Those of another of the same kind.", autocompletion=complete_trace)],
     limit: Limit = 20,
     trace_dir: TraceDir = None,
     as_json: AsJson = False,
@@ -94,7 +100,7 @@ def _signed(seconds: float) -> str:
 
 
 def export(
-    trace: Annotated[str, typer.Argument(help="The first digits of a trace id.")],
+    trace: Annotated[str, typer.Argument(help="The first digits of a trace id.", autocompletion=complete_trace)],
     to: Annotated[Form, typer.Option(help="perfetto opens in ui.perfetto.dev and chrome://tracing.")] = Form.PERFETTO,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="By default, standard output.")] = None,
     trace_dir: TraceDir = None,
@@ -120,12 +126,25 @@ def export(
 
 
 def _as_csv(records: list[SpanRecord]) -> bytes:
-    """A row a span, with its duration in seconds, and a column for each attribute that any of them has."""
+    """A row a span, with its duration in seconds, and a column for each attribute that any of them has.
+
+    Attributes are told as `search` asks for them. A text that a spreadsheet would take for a formula gets an apostrophe
+    in front, as OWASP ("CSV Injection") advises: what a model or a user wrote must not run where the table is opened.
+    """
     names = sorted({name for record in records for name in record.attributes})
     text = StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow([*_COLUMNS, "duration", *names])
+    writer.writerow([*_COLUMNS, "duration", *map(_safe, names)])
     for record in sorted(records, key=lambda found: found.start_time_unix_nano):
-        fixed = [getattr(record, column) for column in _COLUMNS]
-        writer.writerow([*fixed, record.duration, *(record.attributes.get(name, "") for name in names)])
+        fixed = [_safe(getattr(record, column)) for column in _COLUMNS]
+        values = (_safe(_cell(record.attributes[name])) if name in record.attributes else "" for name in names)
+        writer.writerow([*fixed, record.duration, *values])
     return text.getvalue().encode(errors="backslashreplace")
+
+
+def _cell(value: Any) -> Any:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else as_text(value)
+
+
+def _safe(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULAS) else value

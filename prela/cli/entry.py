@@ -11,4 +11,4 @@ def main() -> None:
         if error.name is None or error.name.partition(".")[0] == "prela":
             raise
         sys.exit(f"prela: the command line needs {error.name}: pip install 'prela[cli]'")
-    app()
+    app(prog_name="prela")

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from prela.cli.completing import complete_grouping, complete_status, complete_type
 from prela.cli.folder import AsJson, Limit, TraceDir, fail, moment, opened, seconds
 from prela.cli.printing import print_records
 from prela.cli.tables import cost_of, duration_of, print_json, print_table, time_of, tokens_of
@@ -55,8 +56,12 @@ def last(trace_dir: TraceDir = None, as_json: AsJson = False) -> None:
 def search(
     text: Annotated[str | None, typer.Argument(help="Anywhere in the record, as it is written.")] = None,
     name: Annotated[str | None, typer.Option(help="A part of the span's name.")] = None,
-    span_type: Annotated[str | None, typer.Option("--type", help="agent, llm, tool, retrieval, ...")] = None,
-    status: Annotated[str | None, typer.Option(help="success, error, cancelled or pending.")] = None,
+    span_type: Annotated[
+        str | None, typer.Option("--type", help="agent, llm, tool, retrieval, ...", autocompletion=complete_type)
+    ] = None,
+    status: Annotated[
+        str | None, typer.Option(help="success, error, cancelled or pending.", autocompletion=complete_status)
+    ] = None,
     service: Annotated[str | None, typer.Option(help="The service's name.")] = None,
     attribute: Annotated[
         list[str] | None, typer.Option("--attribute", "-a", metavar="NAME=VALUE", help="May be given several times.")
@@ -70,7 +75,7 @@ def search(
 ) -> None:
     """Find spans, newest first. What is given must all be so.
 
-    Example: prela search --type llm -a gen_ai.request.model=gpt-4o --min-duration 2s --since 1d
+    Example: prela search --type llm -a gen_ai.request.model=gpt-4o --since 1d
     """
     wanted = {}
     for given in attribute or ():
@@ -90,8 +95,14 @@ def search(
 
 
 def stats(
-    by: Annotated[str, typer.Option(help="name, model, status, type or service.")] = "name",
-    span_type: Annotated[str | None, typer.Option("--type", help="Only spans of this type.")] = None,
+    by: Annotated[
+        str, typer.Option(help="name, model, status, type or service.", autocompletion=complete_grouping)
+    ] = "name",
+    name: Annotated[str | None, typer.Option(help="Only spans with this in their names.")] = None,
+    span_type: Annotated[
+        str | None, typer.Option("--type", help="Only spans of this type.", autocompletion=complete_type)
+    ] = None,
+    service: Annotated[str | None, typer.Option(help="Only spans of this service.")] = None,
     since: Since = None,
     until: Until = None,
     limit: Limit = 50,
@@ -102,9 +113,10 @@ def stats(
 
     Example: prela stats --by model --since 1d
     """
+    query = Query(name, span_type, service=service, since=since, until=until)
     with opened(trace_dir) as store:
         try:
-            found = store.totals(by, Query(span_type=span_type, since=since, until=until))[:limit]
+            found = store.totals(by, query)[:limit]
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--by") from None
     if as_json:

@@ -1,7 +1,9 @@
 """Commands that look after the folder and the set-up: `tail`, `prune`, `doctor`."""
 
 import os
+import sys
 import time
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +18,8 @@ from prela.cli.printing import styled_end
 from prela.cli.tables import print_table
 from prela.config import Config, ConfigurationError, load
 from prela.record import jsonl
-from prela.store.files import new_lines, trace_files
+from prela.record.model import SpanRecord
+from prela.store.files import FileState, new_lines, read_at, trace_files
 
 _LOOK_EVERY: Final = 0.25
 """Seconds between two looks of `tail`."""
@@ -58,25 +61,55 @@ def tail(
     trace_dir: TraceDir = None,
     from_start: Annotated[bool, typer.Option("--from-start", help="Also what is there already.")] = False,
 ) -> None:
-    """Follow the spans of running programs, each as it ends. Stop with Ctrl-C.
+    """Follow the spans of running programs, each as it ends; those still open, where a file tells of them, as "open".
+
+    Stop with Ctrl-C.
 
     Example: prela tail
     """
     folder = folder_in_force(trace_dir)
     console = Console(highlight=False, soft_wrap=True)
-    read = {} if from_start else {file.name: file.size for file in trace_files(folder)}
+    read = {} if from_start else {file.name: (file.inode, _end_of_lines(folder, file)) for file in trace_files(folder)}
     try:
         while True:
-            for file in reversed(trace_files(folder)):
-                if file.size < read.get(file.name, 0):
-                    read[file.name] = 0  # written anew
-                for block in new_lines(folder / file.name, read.get(file.name, 0)):
-                    read[file.name] = block.offset + len(block.data)
-                    for record in jsonl.Lines(block.data.splitlines()):
-                        console.print(styled_end(record))
+            files = trace_files(folder)
+            read = {file.name: read[file.name] for file in files if file.name in read}
+            for file in reversed(files):
+                for record in _new_records(folder, file, read):
+                    console.print(styled_end(record))
             time.sleep(_LOOK_EVERY)
     except KeyboardInterrupt:
         return
+
+
+def _new_records(folder: Path, file: FileState, read: dict[str, tuple[int, int]]) -> Iterator[SpanRecord]:
+    """What is new in a file since it was read, from its start if it was cut or is another of the same name."""
+    inode, offset = read.get(file.name, (file.inode, 0))
+    if inode != file.inode or file.size < offset:
+        offset = 0
+    read[file.name] = (file.inode, offset)
+    try:
+        for block in new_lines(folder / file.name, offset):
+            read[file.name] = (file.inode, block.end)
+            yield from jsonl.Lines(block.data.split(b"\n"))
+    except OSError as error:
+        print(f"prela: {file.name}: {error.strerror}", file=sys.stderr)
+        read[file.name] = (file.inode, file.size)  # and that was said once
+
+
+def _end_of_lines(folder: Path, file: FileState) -> int:
+    """Where the last whole line of a file ends; half a line that is there already will be read once it is whole."""
+    step = 1 << 16
+    end = file.size
+    while end > 0:
+        begin = max(0, end - step)
+        (data,) = read_at(folder / file.name, [(begin, end - begin)])
+        if data is None:
+            return 0
+        if (at := data.rfind(b"\n")) >= 0:
+            return begin + at + 1
+        end = begin
+    return 0
 
 
 def prune(

@@ -106,7 +106,7 @@ class Index:
         self._connection = how()
 
     def _open(self) -> sqlite3.Connection:
-        for place in [self._wanted] if self._wanted else _places(self.folder):
+        for place in [self._wanted] if self._wanted else places(self.folder):
             try:
                 return self._open_at(place)
             except (OSError, sqlite3.OperationalError):
@@ -185,8 +185,8 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return stat.st_dev, stat.st_ino
 
 
-def _places(folder: Path) -> list[Path]:
-    """Where an index may be kept, best first."""
+def places(folder: Path) -> list[Path]:
+    """Where the index of a folder may be kept, best first."""
     places = [folder / INDEX_NAME]
     name = f"{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:32]}.sqlite"
     try:

@@ -7,14 +7,14 @@ are kept, and one is *shown*. So an index that grew with its folder tells what o
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from prela.store.files import Block, FileState, look, new_lines, trace_files
 from prela.store.lines import Lines, span_number, usage
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 _SCHEMA: Final = """
 CREATE TABLE files (
     id INTEGER PRIMARY KEY, name BLOB UNIQUE NOT NULL, inode TEXT NOT NULL, size INTEGER NOT NULL,
@@ -36,12 +36,14 @@ CREATE TABLE spans (
 );
 """
 _INDEXES: Final = (
-    "CREATE INDEX IF NOT EXISTS spans_by_trace ON spans (trace, span)",
+    "CREATE INDEX IF NOT EXISTS spans_by_trace ON spans (trace)",  # within a trace, in the order in which they came
     "CREATE INDEX IF NOT EXISTS spans_by_place ON spans (file, offset)",
     "CREATE INDEX IF NOT EXISTS spans_hidden ON spans (trace) WHERE NOT shown",
 )
 """Made after the first spans are in, which is quicker than while they come."""
 _INSERT: Final = "INSERT INTO spans VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_PLAIN: Final = "INSERT INTO spans VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL, NULL)"
+"""Of spans that used no model, most of all: for each None that it is given sqlite3 looks for an adapter, in vain."""
 _SUMMARY: Final = """
 INSERT OR REPLACE INTO traces
 SELECT t.id, t.trace_id, name.word, service.word, a.start, a.end, a.spans, a.errors, a.cancelled, a.open,
@@ -61,13 +63,19 @@ JOIN words name ON name.id = r.name JOIN words service ON service.id = r.service
 _REPEATED: Final = """
 SELECT s.trace, s.span, s.rowid, s.status = :pending
 FROM (
-    SELECT s.trace, s.span FROM touched CROSS JOIN spans s ON s.trace = touched.trace
-    GROUP BY s.trace, s.span HAVING count(*) > 1
-) twice
-JOIN spans s ON s.trace = twice.trace AND s.span = twice.span
+    SELECT s.trace FROM touched CROSS JOIN spans s ON s.trace = touched.trace
+    GROUP BY s.trace HAVING count(*) > count(DISTINCT s.span)
+) repeating
+CROSS JOIN spans s ON s.trace = repeating.trace
 JOIN files f ON f.id = s.file
 ORDER BY f.name, s.offset
 """
+"""All lines of the traces in which a span has several."""
+_FORGET_WORDS: Final = (
+    "DELETE FROM words WHERE id NOT IN (SELECT name FROM spans UNION SELECT type FROM spans UNION SELECT status "
+    "FROM spans UNION SELECT service FROM spans UNION SELECT model FROM spans WHERE model IS NOT NULL)"
+)
+_FEW_WORDS: Final = 1_000
 _STEP: Final = 64 * 1024 * 1024
 """Bytes taken in before others are let in and what is done is kept, should this process be killed."""
 _HEAD: Final = 256
@@ -235,7 +243,7 @@ class Intake:
         try:
             for block in new_lines(path, known.read):
                 lines = Lines(block.data, block.offset)
-                self._connection.executemany(_INSERT, self._rows(known.id, lines))
+                self._insert(known.id, lines)
                 known = self._after(known, block, lines.bad if block.data else 1)
         except OSError as error:
             self.unreadable.append(f"{file.name}: {error.strerror}")
@@ -263,28 +271,33 @@ class Intake:
         self._on_progress(Progress(self._done, max(self._done, self._total)))
         return known
 
-    def _rows(self, file: int, lines: Lines) -> Iterator[tuple[object, ...]]:
+    def _insert(self, file: int, lines: Lines) -> None:
         traces, words = self._traces, self._words
+        plain: list[tuple[object, ...]] = []
+        using: list[tuple[object, ...]] = []
         for offset, length, record in lines:
-            model, input_tokens, output_tokens, cost = usage(record.attributes)
-            yield (
+            row = (
                 traces[record.trace_id],
                 file,
                 offset,
                 length,
                 span_number(record.span_id),
-                not record.parent_span_id,
+                0 if record.parent_span_id else 1,
                 words[record.name],
                 words[record.span_type],
                 words[record.status],
                 words[record.service_name],
                 record.start_time_unix_nano,
                 record.end_time_unix_nano,
-                None if model is None else words[model],
-                input_tokens,
-                output_tokens,
-                cost,
             )
+            used = usage(record.attributes)
+            if used is None:
+                plain.append(row)
+            else:
+                model, incoming, outgoing, cost = used
+                using.append((*row, None if model is None else words[model], incoming, outgoing, cost))
+        self._connection.executemany(_INSERT_PLAIN, plain)
+        self._connection.executemany(_INSERT, using)
 
     def _forget(self, file: int) -> None:
         self._left.update(row[0] for row in self._execute("SELECT DISTINCT trace FROM spans WHERE file = ?", (file,)))
@@ -306,6 +319,15 @@ class Intake:
             "DELETE FROM traces WHERE id IN (SELECT trace FROM touched) AND NOT EXISTS "
             "(SELECT 1 FROM spans WHERE spans.trace = traces.id)"
         )
+        if self._left:
+            self._forget_words()
+
+    def _forget_words(self) -> None:
+        """Let go of words that no span says any more, once they are the most: to look for them takes a while."""
+        words, spans = self._execute("SELECT (SELECT count(*) FROM words), (SELECT count(*) FROM spans)").fetchone()
+        if words > _FEW_WORDS + 2 * spans:
+            self._execute(_FORGET_WORDS)
+            self._words.clear()
 
     def _choose_shown(self) -> None:
         """Of several lines of one span, show what `prela.record.jsonl.latest` would keep of them."""

@@ -1,7 +1,7 @@
 """From the lines of a trace file to records, and what totals are made of; quickly, since a folder may hold millions."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
@@ -63,17 +63,10 @@ def span_number(span_id: str) -> int:
     return int.from_bytes(blake2b(span_id.encode(), digest_size=8).digest()) - (1 << 63)
 
 
-class Usage(NamedTuple):
-    """What the attributes of a span say of its use of a model. What is not of the conventions' types is not said."""
+Usage = tuple[str | None, int | None, int | None, float | None]
+"""What the attributes of a span say of its use of a model: which, tokens in and out, US dollars. What is not of the
+conventions' types is not said."""
 
-    model: str | None
-    input_tokens: int | None
-    output_tokens: int | None
-    cost: float | None
-    """US dollars."""
-
-
-_NO_USAGE: Final = Usage(None, None, None, None)
 _TELLING: Final = frozenset(
     {
         "gen_ai.response.model",
@@ -85,24 +78,27 @@ _TELLING: Final = frozenset(
 )
 
 
-def usage(attributes: Mapping[str, Any]) -> Usage:
-    """What totals are made of."""
+def usage(attributes: Mapping[str, Any]) -> Usage | None:
+    """What totals are made of; None where nothing is said."""
     if _TELLING.isdisjoint(attributes):
-        return _NO_USAGE
+        return None
     get = attributes.get
-    cost = get("prela.cost.usd")
-    return Usage(
+    return (
         _text(get("gen_ai.response.model")) or _text(get("gen_ai.request.model")),
         _tokens(get("gen_ai.usage.input_tokens")),
         _tokens(get("gen_ai.usage.output_tokens")),
-        float(cost)
-        if isinstance(cost, int | float) and not isinstance(cost, bool) and abs(cost) <= _MOST_DOLLARS
-        else None,
+        _dollars(get("prela.cost.usd")),
     )
 
 
 def _tokens(number: object) -> int | None:
     return number if type(number) is int and 0 <= number <= _MOST_TOKENS else None
+
+
+def _dollars(number: object) -> float | None:
+    if type(number) is float or type(number) is int:
+        return float(number) if abs(number) <= _MOST_DOLLARS else None
+    return None
 
 
 def _text(value: object) -> str | None:
