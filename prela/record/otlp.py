@@ -16,7 +16,7 @@
     dropped                     dropped_attributes_count, dropped_events_count, dropped_links_count
     service_name, resource      resource.attributes, among them `service.name`
     scope                       scope: name, version, attributes; {} is the name "prela"
-    otlp                        what is left: fields that the record has no word for, by message and by the .proto's names
+    otlp                        what is left: fields that the record has no word for, under the .proto's names
 
 Messages are dicts here, as in `otlp_values`; `otlp_protobuf` and `otlp_json` make bytes of them. Pure.
 """
@@ -205,7 +205,7 @@ def _with_rest(span: Message, rest: Mapping[str, Any]) -> Message:
 
 def _resource_spans_of(record: SpanRecord) -> Message:
     attributes: Mapping[str, Any] = record.resource
-    added = {}
+    added: dict[str, Any] = {}
     if attributes.get("service.name", UNKNOWN_SERVICE) != record.service_name:
         added["service.name"] = record.service_name
         if "service.name" in attributes:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError, Message
-from google.rpc.status_pb2 import Status
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -86,16 +86,15 @@ def decode_request(body: bytes) -> dict[str, Any]:
 
 def _dict_of(message: Message) -> dict[str, Any]:
     """A message's fields by name; those at their defaults are left out."""
-    return {
-        field.name: (
-            value
-            if field.message_type is None
-            else _dict_of(value)
-            if isinstance(value, Message)
-            else [_dict_of(item) for item in value]
-        )
-        for field, value in message.ListFields()
-    }
+    return {field.name: _plain(value) for field, value in message.ListFields()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Message):
+        return _dict_of(value)
+    if isinstance(value, str | bytes | int | float):
+        return value
+    return [_plain(item) for item in value]
 
 
 def encode_response(refused: int = 0, reason: str = "") -> bytes:

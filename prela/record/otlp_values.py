@@ -7,7 +7,7 @@ What `AnyValue` has no word for goes as a map with one key, which begins with `$
     a map whose one key begins with `$`     {"$dict": the map}
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -66,7 +66,6 @@ def _tagged(tag: str, value: Message) -> Message:
 _UNTAG: Final[dict[str, Callable[[Any], Any]]] = {
     "$int": int,
     "$json": lambda text: from_json(msgspec.json.decode(text)),
-    "$dict": lambda inner: {**inner},
 }
 
 
@@ -104,8 +103,10 @@ def _deeper(room: int) -> int:
     return room - 1
 
 
-def _map_of(pairs: Iterable[Mapping[str, Any]], room: int) -> Any:
-    found = {pair.get("key", ""): plain_value(pair.get("value", {}), room) for pair in pairs}
+def _map_of(pairs: Sequence[Mapping[str, Any]], room: int) -> Any:
+    if len(pairs) == 1 and pairs[0].get("key") == "$dict" and "kvlist_value" in (inner := pairs[0].get("value", {})):
+        return _entries(inner["kvlist_value"].get("values", ()), room)
+    found = _entries(pairs, room)
     if looks_tagged(found):
         (key,) = found
         try:
@@ -113,6 +114,10 @@ def _map_of(pairs: Iterable[Mapping[str, Any]], room: int) -> Any:
         except (KeyError, ValueError, TypeError):
             return found
     return found
+
+
+def _entries(pairs: Iterable[Mapping[str, Any]], room: int) -> dict[str, Any]:
+    return {pair.get("key", ""): plain_value(pair.get("value", {}), room) for pair in pairs}
 
 
 def mended(value: Any) -> Any:
