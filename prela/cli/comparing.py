@@ -2,6 +2,7 @@
 
 import csv
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from io import StringIO
 from pathlib import Path
@@ -13,7 +14,7 @@ from rich.text import Text
 from prela.cli.completing import complete_trace
 from prela.cli.folder import AsJson, Limit, TraceDir, fail, opened
 from prela.cli.tables import duration_of, print_json, print_table
-from prela.record import perfetto
+from prela.record import otlp_json, perfetto
 from prela.record.model import SpanRecord
 from prela.record.tree import forest
 from prela.store.analysis import Change, compare
@@ -42,6 +43,7 @@ class Form(StrEnum):
     """What `export` can write."""
 
     PERFETTO = "perfetto"
+    OTLP_JSON = "otlp-json"
     CSV = "csv"
 
 
@@ -101,7 +103,10 @@ def _signed(seconds: float) -> str:
 
 def export(
     trace: Annotated[str, typer.Argument(help="The first digits of a trace id.", autocompletion=complete_trace)],
-    to: Annotated[Form, typer.Option(help="perfetto opens in ui.perfetto.dev and chrome://tracing.")] = Form.PERFETTO,
+    to: Annotated[
+        Form,
+        typer.Option(help="perfetto opens in ui.perfetto.dev and chrome://tracing; otlp-json is read by collectors."),
+    ] = Form.PERFETTO,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="By default, standard output.")] = None,
     trace_dir: TraceDir = None,
 ) -> None:
@@ -114,7 +119,7 @@ def export(
             records = store.trace(trace)
         except LookupError as error:
             fail(str(error))
-    data = perfetto.encode_trace(records) if to is Form.PERFETTO else _as_csv(records)
+    data = _ENCODE[to](records)
     if output is None:
         sys.stdout.buffer.write(data)
         return
@@ -148,3 +153,10 @@ def _cell(value: Any) -> Any:
 
 def _safe(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULAS) else value
+
+
+_ENCODE: Final[dict[Form, Callable[[list[SpanRecord]], bytes]]] = {
+    Form.PERFETTO: perfetto.encode_trace,
+    Form.OTLP_JSON: otlp_json.encode_records,
+    Form.CSV: _as_csv,
+}
