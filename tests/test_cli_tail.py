@@ -78,7 +78,9 @@ def test_spans_are_told_as_they_end_in_files_old_and_new(tail: Tail, folder: Pat
     write(folder / "a.jsonl", line("first"), whole[:40])
     assert tail.next().endswith("first")
     write(folder / "a.jsonl", whole[40:])
-    assert tail.next().endswith("✗    10 ns  second [llm]  no [red]route\\x1b[0m")
+    told = tail.next()
+    assert "✗" in told
+    assert told.endswith("second [llm]  no [red]route\\x1b[0m")
     write(folder / "rotated.jsonl", b"no record\n", line("third"))
     assert tail.next().endswith("third")
 
@@ -131,12 +133,16 @@ def test_without_from_start_only_what_comes_is_told_even_of_a_line_that_was_half
     assert not any("old" in text for text in rest)
 
 
-def test_a_reader_that_goes_away_ends_it_without_a_traceback(folder: Path) -> None:
-    write(folder / "a.jsonl", *(line(f"span {n}") for n in range(5_000)))
-    running = Tail(folder, "--from-start")
-    assert running.next()
-    os.kill(running.process.pid, signal.SIGSTOP)
-    os.kill(running.process.pid, signal.SIGCONT)
-    code, errors, _ = running.stop()
-    assert code == 0
-    assert "Traceback" not in errors
+def test_a_reader_that_goes_away_ends_it_without_a_word(folder: Path) -> None:
+    write(folder / "a.jsonl", *(line(f"span {n}") for n in range(5_000)))  # more than a pipe holds
+    code = "from prela.cli import main; main()"
+    done = subprocess.run(
+        f'{sys.executable} -c "{code}" tail --from-start | head -n 1',
+        shell=True,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PRELA_TRACE_DIR": str(folder), "PYTHONIOENCODING": "utf-8"},
+    )
+    assert done.stdout.endswith("span 0\n")
+    assert done.stderr == ""
