@@ -82,6 +82,8 @@ class Progress(NamedTuple):
     done: int
     """Bytes."""
     total: int
+    spans: int = 0
+    """Lines that were found to hold one."""
 
 
 OnProgress = Callable[[Progress], object]
@@ -179,6 +181,7 @@ class Intake:
         """Traces of which a file is gone."""
         self._done = 0
         self._total = 0
+        self._spans = 0
 
     def run(self) -> None:
         """Take in what is new, some at a time, and let go of what is no longer there."""
@@ -235,7 +238,7 @@ class Intake:
         try:
             for block in new_lines(path, known.read):
                 lines = Lines(block.data, block.offset)
-                self._connection.executemany(_INSERT, self._rows(known.id, lines))
+                self._spans += self._connection.executemany(_INSERT, self._rows(known.id, lines)).rowcount
                 known = self._after(known, block, lines.bad if block.data else 1)
         except OSError as error:
             self.unreadable.append(f"{file.name}: {error.strerror}")
@@ -260,7 +263,7 @@ class Intake:
             "UPDATE files SET read = ?, head = ?, last_at = ?, last = ?, bad = bad + ? WHERE id = ?",
             (known.read, known.head, known.last_at, known.last, bad, known.id),
         )
-        self._on_progress(Progress(self._done, max(self._done, self._total)))
+        self._on_progress(Progress(self._done, max(self._done, self._total), self._spans))
         return known
 
     def _rows(self, file: int, lines: Lines) -> Iterator[tuple[object, ...]]:
