@@ -1,6 +1,7 @@
 """The body of a request, within bounds, also once it is decompressed: a few bytes of gzip may stand for gigabytes."""
 
 import zlib
+from contextlib import aclosing
 from typing import Final
 
 from starlette.requests import Request
@@ -37,10 +38,11 @@ async def received(request: Request, limit: int) -> bytes:
     if told.isdecimal() and int(told[:20]) > limit:
         raise BodyTooLargeError(f"the body is larger than {limit:,} bytes")
     body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > limit:
-            raise BodyTooLargeError(f"the body is larger than {limit:,} bytes")
+    async with aclosing(request.stream()) as pieces:
+        async for piece in pieces:
+            body += piece
+            if len(body) > limit:
+                raise BodyTooLargeError(f"the body is larger than {limit:,} bytes")
     return bytes(body)
 
 
