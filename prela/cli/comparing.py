@@ -2,17 +2,18 @@
 
 import csv
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from io import StringIO
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.text import Text
 
 from prela.cli.folder import AsJson, Limit, TraceDir, fail, opened
 from prela.cli.tables import duration_of, print_json, print_table
-from prela.record import perfetto
+from prela.record import otlp_json, perfetto
 from prela.record.model import SpanRecord
 from prela.record.tree import forest
 from prela.store.analysis import Change, compare
@@ -36,6 +37,7 @@ class Form(StrEnum):
     """What `export` can write."""
 
     PERFETTO = "perfetto"
+    OTLP_JSON = "otlp-json"
     CSV = "csv"
 
 
@@ -95,7 +97,10 @@ def _signed(seconds: float) -> str:
 
 def export(
     trace: Annotated[str, typer.Argument(help="The first digits of a trace id.")],
-    to: Annotated[Form, typer.Option(help="perfetto opens in ui.perfetto.dev and chrome://tracing.")] = Form.PERFETTO,
+    to: Annotated[
+        Form,
+        typer.Option(help="perfetto opens in ui.perfetto.dev and chrome://tracing; otlp-json is read by collectors."),
+    ] = Form.PERFETTO,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="By default, standard output.")] = None,
     trace_dir: TraceDir = None,
 ) -> None:
@@ -108,7 +113,7 @@ def export(
             records = store.trace(trace)
         except LookupError as error:
             fail(str(error))
-    data = perfetto.encode_trace(records) if to is Form.PERFETTO else _as_csv(records)
+    data = _ENCODE[to](records)
     if output is None:
         sys.stdout.buffer.write(data)
         return
@@ -129,3 +134,10 @@ def _as_csv(records: list[SpanRecord]) -> bytes:
         fixed = [getattr(record, column) for column in _COLUMNS]
         writer.writerow([*fixed, record.duration, *(record.attributes.get(name, "") for name in names)])
     return text.getvalue().encode(errors="backslashreplace")
+
+
+_ENCODE: Final[dict[Form, Callable[[list[SpanRecord]], bytes]]] = {
+    Form.PERFETTO: perfetto.encode_trace,
+    Form.OTLP_JSON: otlp_json.encode_records,
+    Form.CSV: _as_csv,
+}

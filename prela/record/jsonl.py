@@ -48,6 +48,7 @@ def decode(line: bytes | str) -> SpanRecord:
         attributes=attributes_from_json(record.attributes),
         resource=attributes_from_json(record.resource),
         scope=attributes_from_json(record.scope),
+        otlp=attributes_from_json(record.otlp),
         events=[msgspec.structs.replace(e, attributes=attributes_from_json(e.attributes)) for e in record.events],
         links=[msgspec.structs.replace(x, attributes=attributes_from_json(x.attributes)) for x in record.links],
     )
@@ -84,7 +85,7 @@ def _are_json_already(records: Iterable[SpanRecord]) -> bool:
     """True for the common spans: short, flat values that JSON has words for."""
     resource = None  # most records share theirs
     for record in records:
-        if record.events or record.links or record.scope or not _all_plain(record.attributes):
+        if record.events or record.links or record.scope or record.otlp or not _all_plain(record.attributes):
             return False
         if record.resource is not resource:
             resource = record.resource
@@ -126,6 +127,7 @@ def _with_json_values(record: SpanRecord) -> SpanRecord:
         attributes=attributes_to_json(record.attributes),
         resource=attributes_to_json(record.resource),
         scope=attributes_to_json(record.scope),
+        otlp=attributes_to_json(record.otlp),
         events=[
             SpanEvent(name=_text(e.name), time_unix_nano=e.time_unix_nano, attributes=attributes_to_json(e.attributes))
             for e in record.events

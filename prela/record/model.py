@@ -61,6 +61,8 @@ class SpanRecord(
     """OpenTelemetry's instrumentation scope: name, version, attributes."""
     dropped: dict[str, int] = {}
     """How many attributes, events and links were cut by a limit."""
+    otlp: dict[str, Any] = {}
+    """Of a span that came over OTLP: what it held beyond all these, so that it can be handed on whole; see `otlp`."""
 
     @property
     def duration(self) -> float | None:

@@ -222,7 +222,7 @@ def to_json(value: Any) -> Any:
         return [to_json(item) for item in value]
     if kind is dict:
         tagged = {_encodable(key): to_json(item) for key, item in value.items()}
-        return {"$dict": tagged} if _looks_tagged(tagged) else tagged
+        return {"$dict": tagged} if looks_tagged(tagged) else tagged
     return value
 
 
@@ -244,7 +244,7 @@ def from_json(value: Any) -> Any:
     if isinstance(value, list):
         return [from_json(item) for item in value]
     if isinstance(value, dict):
-        if _looks_tagged(value):
+        if looks_tagged(value):
             (key,) = value
             try:
                 return _UNTAG[key](value[key])
@@ -260,7 +260,8 @@ def attributes_from_json(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {key: from_json(value) if type(value) in nesting else value for key, value in attributes.items()}
 
 
-def _looks_tagged(value: Mapping[str, Any]) -> bool:
+def looks_tagged(value: Mapping[str, Any]) -> bool:
+    """Whether a dict could pass for a tag: one key, which begins with "$"."""
     return len(value) == 1 and next(iter(value)).startswith("$")
 
 

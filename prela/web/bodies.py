@@ -38,7 +38,7 @@ async def received(request: Request, limit: int) -> bytes:
     if told.isdecimal() and int(told[:20]) > limit:
         raise BodyTooLargeError(f"the body is larger than {limit:,} bytes")
     body = bytearray()
-    async with aclosing(request.stream()) as pieces:
+    async with aclosing(request.stream()) as pieces:  # closed here where it is left early: nobody else would
         async for piece in pieces:
             body += piece
             if len(body) > limit:
