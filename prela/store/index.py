@@ -45,6 +45,7 @@ class Index:
         self._wanted = path
         self._path: Path | None = None
         self._identity: tuple[int, int] | None = None
+        self._is_without_folder = False
         self._connection: sqlite3.Connection = self._open()
 
     def close(self) -> None:
@@ -56,14 +57,26 @@ class Index:
         """A word about what happened to the index, or stood in the way of the last refresh; None if all is as usual."""
         return "; ".join(filter(None, (self._notice, self._notice_of_now))) or None
 
+    @property
+    def path(self) -> Path | None:
+        """Where the index is kept; None in memory, where no other reader shares it."""
+        return self._path
+
     def refresh(self, on_progress: OnProgress = lambda progress: None) -> None:
         """Take in what is new in the folder since last time, and let go of what is no longer there.
 
         Two readers may do so at once: one waits for the other, and where that takes long goes on with what there is.
         """
-        if self._path is not None and _identity(self._path) != self._identity:
-            self._reopen(self._open)  # deleted, or made anew by another reader
+        self.follow()
         self._mending(lambda: self._take_in(on_progress))
+
+    def follow(self) -> None:
+        """Go on with the index that stands in its place now, without taking anything in."""
+        if self._path is None:
+            if self._is_without_folder and self.folder.is_dir():
+                self._reopen(self._open)  # there was no folder, so there was no place
+        elif _identity(self._path) != self._identity:
+            self._reopen(self._open)  # deleted, or made anew by another reader
 
     def ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
         """Ask the index. One that turns out to be damaged is made anew first."""
@@ -114,7 +127,8 @@ class Index:
         return self._in_memory()
 
     def _in_memory(self) -> sqlite3.Connection:
-        self._notice = _IN_MEMORY
+        self._is_without_folder = not self.folder.is_dir()
+        self._notice = None if self._is_without_folder else _IN_MEMORY
         self._path = self._identity = None
         return self._connected(":memory:")
 

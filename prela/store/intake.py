@@ -90,6 +90,8 @@ class Progress(NamedTuple):
     done: int
     """Bytes."""
     total: int
+    spans: int = 0
+    """Lines that were found to hold one."""
 
 
 OnProgress = Callable[[Progress], object]
@@ -187,6 +189,7 @@ class Intake:
         """Traces of which a file is gone."""
         self._done = 0
         self._total = 0
+        self._spans = 0
 
     def run(self) -> None:
         """Take in what is new, some at a time, and let go of what is no longer there."""
@@ -268,7 +271,7 @@ class Intake:
             "UPDATE files SET read = ?, head = ?, last_at = ?, last = ?, bad = bad + ? WHERE id = ?",
             (known.read, known.head, known.last_at, known.last, bad, known.id),
         )
-        self._on_progress(Progress(self._done, max(self._done, self._total)))
+        self._on_progress(Progress(self._done, max(self._done, self._total), self._spans))
         return known
 
     def _insert(self, file: int, lines: Lines) -> None:
@@ -298,6 +301,7 @@ class Intake:
                 using.append((*row, None if model is None else words[model], incoming, outgoing, cost))
         self._connection.executemany(_INSERT_PLAIN, plain)
         self._connection.executemany(_INSERT, using)
+        self._spans += len(plain) + len(using)
 
     def _forget(self, file: int) -> None:
         self._left.update(row[0] for row in self._execute("SELECT DISTINCT trace FROM spans WHERE file = ?", (file,)))

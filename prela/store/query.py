@@ -37,13 +37,16 @@ class Query(NamedTuple):
     """And those that start later."""
     min_duration: float | None = None
     """Seconds; spans that have not ended are left out."""
+    model: str | None = None
+    """The whole name of the model that answered; where none is told, of the one that was asked."""
 
 
 def conditions(query: Query) -> tuple[str, list[Any]]:
     """The part of a query that the index can answer: SQL for after WHERE, and its parameters."""
     found = ["s.shown"]
     parameters: list[Any] = []
-    for column, word in (("type", query.span_type), ("status", query.status), ("service", query.service)):
+    words = {"type": query.span_type, "status": query.status, "service": query.service, "model": query.model}
+    for column, word in words.items():
         if word is not None:
             found.append(f"s.{column} = (SELECT id FROM words WHERE word = ?)")
             parameters.append(encodable(word))
@@ -53,12 +56,17 @@ def conditions(query: Query) -> tuple[str, list[Any]]:
     for condition, value in (("s.start >= ?", query.since), ("s.start <= ?", query.until)):
         if value is not None:
             found.append(condition)
-            parameters.append(value if -_LAST <= value <= _LAST else math.copysign(math.inf, value))
+            parameters.append(as_time(value))
     if query.min_duration is not None:
         duration = query.min_duration * 1e9
         found.append("s.end - s.start >= ?")
         parameters.append(round(duration) if abs(duration) < _LAST else duration)
     return " AND ".join(found), parameters
+
+
+def as_time(nanoseconds: int) -> float:
+    """A point in time that SQLite can compare with; beyond its integers, one that all it has lie on one side of."""
+    return nanoseconds if -_LAST <= nanoseconds <= _LAST else math.copysign(math.inf, nanoseconds)
 
 
 class Needles(NamedTuple):

@@ -4,22 +4,37 @@ Every question first takes in what is new in the folder. What the index does not
 for in the files themselves.
 """
 
-import math
 import os
 import sqlite3
 from collections.abc import Iterator
+from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self, TypedDict, Unpack
 
 from prela.record import jsonl
 from prela.record.model import SpanRecord
 from prela.store.files import read_at
 from prela.store.index import Index
 from prela.store.intake import OnProgress, Progress
-from prela.store.query import Needles, Query, conditions, encodable, has_attributes, needles
+from prela.store.lines import span_number
+from prela.store.query import Needles, Query, as_time, conditions, encodable, has_attributes, needles
+from prela.store.series import Bucket, Series, series
+from prela.store.totals import GROUPS, Total, needs_index_only, percentile, totals
 
-__all__ = ["AmbiguousTraceError", "Progress", "Query", "Store", "Total", "TraceSummary", "percentile"]
+__all__ = [
+    "AmbiguousTraceError",
+    "Bucket",
+    "Counts",
+    "Progress",
+    "Query",
+    "Series",
+    "Store",
+    "Total",
+    "TraceFilter",
+    "TraceSummary",
+    "percentile",
+]
 
 _PAGE: Final = 1_000
 _MOST_ROWS: Final = (1 << 63) - 1
@@ -49,20 +64,29 @@ class TraceSummary(NamedTuple):
     """US dollars; None where no span told any."""
 
 
-class Total(NamedTuple):
-    """What the spans of one group come to."""
+class TraceFilter(TypedDict, total=False):
+    """Which traces a list is of. What is left out, or None, does not matter."""
 
-    group: str
+    errors_only: bool
+    """Those in which a span has failed."""
+    name: str | None
+    """A part of the root's name, in any case; or the first digits of the trace's id."""
+    service: str | None
+    """The whole name of the root's service."""
+    since: int | None
+    """Nanoseconds since the Unix epoch; traces that start earlier are left out."""
+    until: int | None
+    """And those that start later."""
+
+
+class Counts(NamedTuple):
+    """How much the index knows of."""
+
+    traces: int
     spans: int
-    errors: int
-    cancelled: int
-    p50: float
-    """Seconds; of spans that have ended."""
-    p95: float
-    p99: float
-    input_tokens: int
-    output_tokens: int
-    cost: float | None
+    files: int
+    bad_lines: int
+    """Lines that hold no record."""
 
 
 class AmbiguousTraceError(LookupError):
@@ -77,7 +101,10 @@ class Store:
     Args:
         folder: Need not exist: then it holds nothing.
         index: Where the index is kept, if not in the folder.
-        on_progress: Called while new lines are read.
+        on_progress: Called while new lines are read. What it raises stops the reading; what was taken in by then
+            may be kept, and the rest is taken in another time.
+        refreshes: Whether each question first takes in what is new. If not, `refresh` does, of this store or of another
+            on the same index.
     """
 
     def __init__(
@@ -85,10 +112,13 @@ class Store:
         folder: Path,
         index: Path | None = None,
         on_progress: OnProgress = lambda progress: None,
+        *,
+        refreshes: bool = True,
     ) -> None:
         self.folder: Path = folder
         self._index = Index(folder, index)
         self._on_progress = on_progress
+        self._refreshes = refreshes
 
     def __enter__(self) -> Self:
         return self
@@ -115,25 +145,68 @@ class Store:
         """
         self._index.refresh(self._on_progress)
 
+    def _look(self) -> None:
+        """What every question does first."""
+        self.refresh() if self._refreshes else self._index.follow()
+
+    @property
+    def index_path(self) -> Path | None:
+        """Where the index is kept; None in memory, where no other store shares it."""
+        return self._index.path
+
     def bad_lines(self) -> int:
         """Lines that hold no record."""
-        found: int = self._rows("SELECT coalesce(sum(bad), 0) FROM files")[0][0]
-        return found
+        return self.counts().bad_lines
+
+    def counts(self) -> Counts:
+        """How much the index knows of now; takes in nothing."""
+        traces = self._rows("SELECT count(*), coalesce(sum(spans), 0) FROM traces")[0]
+        return Counts(*traces, *self._rows("SELECT count(*), coalesce(sum(bad), 0) FROM files")[0])
 
     # --- traces ---------------------------------------------------------------------------------------------------
 
-    def traces(self, limit: int = 50, *, offset: int = 0, errors_only: bool = False) -> list[TraceSummary]:
+    def traces(self, limit: int = 50, *, offset: int = 0, **wanted: Unpack[TraceFilter]) -> list[TraceSummary]:
         """The traces, newest first."""
-        self.refresh()
-        where = "WHERE errors > 0" if errors_only else ""
+        self._look()
+        where, parameters = _trace_conditions(wanted)
         rows = self._rows(
-            "SELECT trace_id, coalesce(root, ''), coalesce(service, ''), start, (end - start) / 1e9, spans, errors, "
-            "cancelled, open, coalesce(input_tokens, 0), coalesce(output_tokens, 0), cost "
-            f"FROM traces {where} ORDER BY start DESC, trace_id DESC LIMIT ? OFFSET ?",
+            f"SELECT {_SUMMARY} FROM traces WHERE {where} ORDER BY start DESC, trace_id DESC LIMIT ? OFFSET ?",
+            *parameters,
             _row_count(limit),
             _row_count(offset),
         )
         return [TraceSummary(*row) for row in rows]
+
+    def count_traces(self, **wanted: Unpack[TraceFilter]) -> int:
+        """How many traces there are."""
+        self._look()
+        where, parameters = _trace_conditions(wanted)
+        found: int = self._rows(f"SELECT count(*) FROM traces WHERE {where}", *parameters)[0][0]
+        return found
+
+    def summary(self, trace_id: str) -> TraceSummary:
+        """One trace as a list shows it; `trace_id` and what is raised are as in `trace`."""
+        self._look()
+        number, _ = self._trace_called(trace_id)
+        return TraceSummary(*self._rows(f"SELECT {_SUMMARY} FROM traces WHERE id = ?", number)[0])
+
+    def revision(self, trace_id: str) -> str:
+        """A short text that is another one as soon as what `trace` returns may be.
+
+        It tells which bytes of which files the trace stands in; `trace_id` and what is raised are as in `trace`.
+        """
+        self._look()
+        number, whole = self._trace_called(trace_id)
+        rows = self._rows(
+            "SELECT s.file, s.offset, s.length, s.span, s.start, s.end FROM spans s WHERE s.trace = ? AND s.shown "
+            "ORDER BY s.file, s.offset",
+            number,
+        )
+        files = self._rows(
+            "SELECT id, name, inode, head FROM files WHERE id IN (SELECT file FROM spans WHERE trace = ?) ORDER BY id",
+            number,
+        )
+        return blake2b(repr((whole, files, rows)).encode(), digest_size=12).hexdigest()
 
     def trace(self, trace_id: str) -> list[SpanRecord]:
         """The records of one trace, one a span.
@@ -145,7 +218,7 @@ class Store:
             LookupError: There is no such trace.
             AmbiguousTraceError: There are several.
         """
-        self.refresh()
+        self._look()
         number, whole = self._trace_called(trace_id)
         places = self._rows(
             "SELECT f.name, s.offset, s.length FROM spans s JOIN files f ON f.id = s.file "
@@ -153,6 +226,30 @@ class Store:
             number,
         )
         return [record for _, record in self._read(places) if record.trace_id == whole]
+
+    def span(self, trace_id: str, span_id: str) -> SpanRecord:
+        """The record of one span.
+
+        Args:
+            trace_id: As in `trace`.
+            span_id: All of its digits.
+
+        Raises:
+            LookupError: There is no such trace, or no such span in it.
+            AmbiguousTraceError: There are several such traces.
+        """
+        self._look()
+        number, whole = self._trace_called(trace_id)
+        places = self._rows(
+            "SELECT f.name, s.offset, s.length FROM spans s JOIN files f ON f.id = s.file "
+            "WHERE s.trace = ? AND s.span = ? AND s.shown",
+            number,
+            span_number(encodable(span_id)),
+        )
+        for _, record in self._read(places):
+            if (record.trace_id, record.span_id) == (whole, span_id):
+                return record
+        raise LookupError(f"no span {span_id} in the trace {whole}")
 
     def _trace_called(self, trace_id: str) -> tuple[int, str]:
         found: dict[str, int] = {}
@@ -188,7 +285,7 @@ class Store:
 
     def search(self, query: Query, limit: int = 100) -> list[SpanRecord]:
         """The spans that a query finds, newest first, as they stand in the files."""
-        self.refresh()
+        self._look()
         return self._index.ask(lambda connection: self._found(connection, query, max(0, limit)))
 
     def _found(self, connection: sqlite3.Connection, query: Query, limit: int) -> list[SpanRecord]:
@@ -234,57 +331,52 @@ class Store:
         Raises:
             ValueError: No such grouping; or the query asks for attributes or text, which the index does not have.
         """
-        if by not in _GROUPS:
-            raise ValueError(f"totals are by {', '.join(_GROUPS)}, and not by {by!r}")
-        query = query or Query()
-        if query.attributes or query.text:
-            raise ValueError("totals can be narrowed by name, type, status, service, time and duration only")
-        self.refresh()
-        found = self._index.ask(lambda connection: _totals(connection, _GROUPS[by], *conditions(query)))
-        return sorted(found, key=lambda total: (-total.spans, total.group))
+        if by not in GROUPS:
+            raise ValueError(f"totals are by {', '.join(GROUPS)}, and not by {by!r}")
+        needs_index_only(query or Query())
+        self._look()
+        return self._index.ask(lambda connection: totals(connection, by, query or Query()))
+
+    def series(self, query: Query | None = None, buckets: int = 60) -> Series:
+        """What the spans come to over time, in about that many intervals by when they started.
+
+        Raises:
+            ValueError: The query asks for attributes or text, which the index does not have.
+        """
+        needs_index_only(query or Query())
+        self._look()
+        return self._index.ask(lambda connection: series(connection, query or Query(), buckets))
 
     def _rows(self, sql: str, *parameters: Any) -> list[Any]:
         return self._index.ask(lambda connection: connection.execute(sql, parameters).fetchall())
 
 
-_GROUPS: Final = {
-    "name": "s.name",
-    "model": "s.model",
-    "status": "s.status",
-    "type": "s.type",
-    "service": "s.service",
-}
+_SUMMARY: Final = (
+    "trace_id, coalesce(root, ''), coalesce(service, ''), start, (end - start) / 1e9, spans, errors, cancelled, open, "
+    "coalesce(input_tokens, 0), coalesce(output_tokens, 0), cost"
+)
+"""The columns of a `TraceSummary`."""
+
+
+def _trace_conditions(wanted: TraceFilter) -> tuple[str, list[Any]]:
+    """SQL for after WHERE, and its parameters."""
+    found, parameters = ["1"], list[Any]()
+    if wanted.get("errors_only"):
+        found.append("errors > 0")
+    name, service = wanted.get("name"), wanted.get("service")
+    if name:
+        found.append("(instr(folded(root), ?) OR instr(lower(trace_id), ?) = 1)")
+        parameters += [encodable(name).casefold()] * 2
+    if service:
+        found.append("service = ?")
+        parameters.append(encodable(service))
+    for condition, value in (("start >= ?", wanted.get("since")), ("start <= ?", wanted.get("until"))):
+        if value is not None:
+            found.append(condition)
+            parameters.append(as_time(value))
+    return " AND ".join(found), parameters
 
 
 def _row_count(number: int) -> int:
     """A limit that SQLite takes; to it, a negative one means none."""
     return min(max(0, number), _MOST_ROWS)
-
-
-def _totals(connection: sqlite3.Connection, group: str, where: str, parameters: list[Any]) -> list[Total]:
-    durations: dict[int, list[float]] = {}
-    for number, duration in connection.execute(
-        f"SELECT {group}, (s.end - s.start) / 1e9 FROM spans s WHERE {where} AND s.end IS NOT NULL", parameters
-    ):
-        durations.setdefault(number, []).append(duration)
-    for members in durations.values():
-        members.sort()
-    words = dict(connection.execute("SELECT word, id FROM words WHERE word IN ('error', 'cancelled')"))
-    rows = connection.execute(
-        f"SELECT {group}, w.word, count(*), sum(s.status = ?), sum(s.status = ?), coalesce(sum(s.input_tokens), 0), "
-        f"coalesce(sum(s.output_tokens), 0), sum(s.cost) FROM spans s JOIN words w ON w.id = {group} WHERE {where} "
-        f"GROUP BY {group}",
-        [words.get("error", -1), words.get("cancelled", -1), *parameters],
-    ).fetchall()
-    return [
-        Total(name, *counts, *(percentile(durations.get(number, []), share) for share in (0.5, 0.95, 0.99)), *sums)
-        for number, name, *both in rows
-        for counts, sums in [(both[:3], both[3:])]
-    ]
-
-
-def percentile(ordered: list[float], share: float) -> float:
-    """The value below which a share of the ordered values lies, by the nearest rank; 0 of none."""
-    if not ordered:
-        return 0.0
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
