@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from prela.cli import comparing, finding, upkeep
+from prela.cli import comparing, finding, serving, upkeep
 from prela.cli.completing import complete_trace
 from prela.cli.folder import AsJson, TraceDir, fail, folder_in_force, opened
 from prela.cli.printing import print_file, print_records
@@ -104,3 +104,4 @@ app.command()(comparing.export)
 app.command()(upkeep.tail)
 app.command()(upkeep.prune)
 app.command()(upkeep.doctor)
+app.command()(serving.serve)

@@ -1,11 +1,8 @@
 """What several commands need: the folder in force, how to open it, how to fail, and what people write for times."""
 
-import re
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
@@ -16,6 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from prela.config import ConfigurationError, load
 from prela.store.store import Progress as Reading
 from prela.store.store import Store
+from prela.store.times import read_duration, read_moment
 
 TraceDir = Annotated[
     Path | None, typer.Option(help="The folder with trace files; by default PRELA_TRACE_DIR, or ./traces.")
@@ -23,7 +21,6 @@ TraceDir = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line, for other programs.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at most.")]
 
-_UNITS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _SHOW_PROGRESS_FROM: Final = 20 * 1024 * 1024
 """Bytes of new lines from which it is worth a bar."""
 
@@ -72,10 +69,10 @@ def seconds(text: str) -> float:
     Raises:
         typer.BadParameter: It is none.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
-    if match is None or match[2] not in {"", *_UNITS}:
-        raise typer.BadParameter(f"{text!r} is no duration; write 200ms, 1.5s, 10m, 2h or 7d")
-    return float(match[1]) * _UNITS.get(match[2], 1.0)
+    try:
+        return read_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def moment(text: str) -> int:
@@ -85,10 +82,6 @@ def moment(text: str) -> int:
         typer.BadParameter: It is neither.
     """
     try:
-        return int(datetime.fromisoformat(text.strip()).timestamp() * 1e9)
-    except ValueError:
-        pass
-    try:
-        return time.time_ns() - int(seconds(text) * 1e9)
-    except typer.BadParameter:
-        raise typer.BadParameter(f"{text!r} is no time; write 2h for two hours ago, or 2026-11-23T14:00") from None
+        return read_moment(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None

@@ -52,7 +52,7 @@ def rows(root: Node, *, ascii_only: bool = False) -> list[Row]:
             mark=marks.get(node.record.status, "?"),
             duration=format_duration(node.record.duration),
             bar=timeline_bar(node.record, begin, end, ascii_only=ascii_only),
-            note=_note(node.record),
+            note=note(node.record),
             status=node.record.status,
         )
         for branch, node in _branches(root, ascii_only)
@@ -118,7 +118,8 @@ def one_line(text: str, most: int = 200) -> str:
 _STREAMS_LEFT: Final = {"closed_early": "stream closed early", "abandoned": "stream abandoned"}
 
 
-def _note(record: SpanRecord) -> str:
+def note(record: SpanRecord) -> str:
+    """Why a span is not a plain success, as one line: its error, or how it was cancelled; empty where it is one."""
     if record.status == "cancelled":
         cause = record.attributes.get("prela.cancel.cause", "unknown")
         return one_line(f"cancelled: {cause}", 80)
