@@ -64,8 +64,9 @@ def serve(
     Example: prela serve --port 8080
     """
     try:
-        import prela.web.app  # noqa: F401
         import uvicorn  # noqa: F401
+
+        import prela.web.app  # noqa: F401
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] == "prela":
             raise

@@ -39,8 +39,13 @@ class FlatForest(NamedTuple):
         return found
 
 
-def flatten(roots: Iterable[Node], now: int | None = None) -> FlatForest:
-    """Return the spans of these trees as lists. Pending spans end at `now`, by default at `latest_moment`."""
+def flatten(roots: Iterable[Node] | FlatForest, now: int | None = None) -> FlatForest:
+    """Return the spans of these trees as lists. Pending spans end at `now`, by default at `latest_moment`.
+
+    What is flat already is returned as it is: who asks several questions about a large trace flattens it once.
+    """
+    if isinstance(roots, FlatForest):
+        return roots
     records: list[SpanRecord] = []
     parents: list[int] = []
     depths: list[int] = []

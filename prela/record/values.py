@@ -256,7 +256,8 @@ def from_json(value: Any) -> Any:
 
 def attributes_from_json(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Undo `attributes_to_json`."""
-    return {key: from_json(value) for key, value in attributes.items()}
+    nesting = (dict, list)
+    return {key: from_json(value) if type(value) in nesting else value for key, value in attributes.items()}
 
 
 def looks_tagged(value: Mapping[str, Any]) -> bool:

@@ -102,8 +102,7 @@ def read_at(path: Path, places: list[tuple[int, int]]) -> Iterator[bytes | None]
     try:
         with path.open("rb", buffering=0) as file:
             for offset, length in places:
-                file.seek(offset)
-                data = file.read(length)
+                data = os.pread(file.fileno(), length, offset)
                 left -= 1
                 yield data if len(data) == length else None
     except OSError:

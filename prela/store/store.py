@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, TypedDict, Unpack
 
+import msgspec
+
 from prela.record import jsonl
 from prela.record.model import SpanRecord
 from prela.store.files import read_at
@@ -206,7 +208,7 @@ class Store:
             "SELECT id, name, inode, head FROM files WHERE id IN (SELECT file FROM spans WHERE trace = ?) ORDER BY id",
             number,
         )
-        return blake2b(repr((whole, files, rows)).encode(), digest_size=12).hexdigest()
+        return blake2b(msgspec.msgpack.encode((whole, files, rows)), digest_size=12).hexdigest()
 
     def trace(self, trace_id: str) -> list[SpanRecord]:
         """The records of one trace, one a span.

@@ -13,7 +13,7 @@ from prela.record.flat import FlatForest, flatten
 from prela.record.model import SpanRecord
 from prela.record.text import note, one_line
 from prela.record.tree import forest
-from prela.store.analysis import Segment, concurrency, critical_path, idle_gaps
+from prela.store.analysis import Segment, critical_path, idle_gaps, profile
 from prela.store.analysis.self_time import self_nanoseconds
 from prela.store.store import TraceSummary
 
@@ -50,15 +50,14 @@ class Timeline:
     """
 
     def __init__(self, summary: TraceSummary, records: Sequence[SpanRecord]) -> None:
-        trees = forest(records)
-        flat = flatten(trees)
+        flat = flatten(forest(records))
         self._ids = [record.span_id for record in flat.records]
         self._numbers = {span_id: i for i, span_id in enumerate(self._ids)}
         self._parents, self._children, self._roots = flat.parents, flat.children, flat.roots
         self._self = self_nanoseconds(flat)
         self._links_from = _links_from(flat)
         begin, end = min(flat.starts), max(flat.ends)
-        path, profile = critical_path(trees), concurrency(trees).all
+        path, running = critical_path(flat), profile(flat)
         columns, words = _columns(flat, begin, self._self)
         marks, is_cut = _marks(flat, begin)
         self.encoded: bytes = _encoder.encode(
@@ -86,14 +85,14 @@ class Timeline:
                     "segments": [self._segment(segment, begin) for segment in path.segments],
                 },
                 "concurrency": {
-                    "steps": [(step.time_unix_nano - begin, step.running) for step in profile.steps],
-                    "peak": profile.peak,
-                    "average": profile.average,
-                    "serial_share": profile.serial_share,
+                    "steps": [(step.time_unix_nano - begin, step.running) for step in running.steps],
+                    "peak": running.peak,
+                    "average": running.average,
+                    "serial_share": running.serial_share,
                 },
                 "idle": [
                     (gap.start_time_unix_nano - begin, gap.end_time_unix_nano - begin)
-                    for gap in idle_gaps(trees)[:MOST_GAPS]
+                    for gap in idle_gaps(flat)[:MOST_GAPS]
                 ],
                 "first_chunk": {
                     str(i): ns
@@ -159,8 +158,8 @@ def _columns(flat: FlatForest, begin: int, own: list[int]) -> tuple[dict[str, An
         "self": own,
     }
     for name, attribute in _TIMES.items():
-        values = [_nanoseconds(record.attributes.get(attribute)) for record in records]
-        columns[name] = None if all(value is None for value in values) else values
+        is_told = any(attribute in record.attributes for record in records)
+        columns[name] = [_nanoseconds(record.attributes.get(attribute)) for record in records] if is_told else None
     return columns, {name: words.table for name, words in tables.items()}
 
 

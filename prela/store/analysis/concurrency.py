@@ -48,7 +48,7 @@ class Concurrency(NamedTuple):
 NOTHING: Final = Profile((), 0, 0.0, 0.0, 0.0, 0.0)
 
 
-def concurrency(roots: Sequence[Node], *, now: int | None = None) -> Concurrency:
+def concurrency(roots: Sequence[Node] | FlatForest, *, now: int | None = None) -> Concurrency:
     """Return how many spans were at work over the time of a trace.
 
     A span is at work while it is open and none of its children is: so a parent that waits does not count beside those
@@ -68,6 +68,15 @@ def concurrency(roots: Sequence[Node], *, now: int | None = None) -> Concurrency
             {name: found for name in sorted(by_type) if (found := _profile(by_type[name], extent)).steps},
         ),
     )
+
+
+def profile(roots: Sequence[Node] | FlatForest, *, now: int | None = None) -> Profile:
+    """Return what `concurrency` says of all types of spans together."""
+    forest = flatten(roots, now)
+    if not forest.records:
+        return NOTHING
+    extent = max(forest.ends) - min(forest.starts)
+    return _profile(((time, change) for time, _, change in _changes(forest)), extent)
 
 
 def _changes(forest: FlatForest) -> list[tuple[int, int, int]]:

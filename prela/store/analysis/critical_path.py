@@ -32,7 +32,7 @@ class CriticalPath(NamedTuple):
     """How it is known who waited for whom: every wait on the path was recorded, none was, or some were."""
 
 
-def critical_path(roots: Sequence[Node], *, now: int | None = None) -> CriticalPath:
+def critical_path(roots: Sequence[Node] | FlatForest, *, now: int | None = None) -> CriticalPath:
     """Return the critical path from the roots' first start to their last end.
 
     Walked backwards: what a span waited for last is the blocker that ended last before that moment; before that one

@@ -23,7 +23,7 @@ class Gap(NamedTuple):
         return (self.end_time_unix_nano - self.start_time_unix_nano) / 1e9
 
 
-def idle_gaps(roots: Sequence[Node], *, now: int | None = None) -> list[Gap]:
+def idle_gaps(roots: Sequence[Node] | FlatForest, *, now: int | None = None) -> list[Gap]:
     """Return the gaps between the roots' start and their end, the longest first, and the earlier of equal ones.
 
     A leaf is a span without children; leaves of no length fill nothing.
