@@ -10,7 +10,8 @@ import pytest
 
 from prela.record.model import SpanRecord
 from prela.store import files
-from prela.store.store import AmbiguousTraceError, Query, Store, percentile
+from prela.store.series import interval
+from prela.store.store import AmbiguousTraceError, Query, Store, TraceFilter, percentile
 
 _numbers = itertools.count(1)
 
@@ -349,3 +350,136 @@ def test_a_record_that_names_a_path_reaches_no_file(store: Store, path: Path, tm
     (found,) = store.trace(hostile)
     assert isinstance(found, SpanRecord)
     assert sorted(p.name for p in tmp_path.iterdir() if ".prela-index" not in p.name) == ["a.jsonl"]
+
+
+# --- over time, one span, one trace -----------------------------------------------------------------------------------
+
+HOUR = 3600 * 10**9
+
+
+def test_a_series_counts_each_span_once_in_the_interval_in_which_it_started(store: Store, path: Path) -> None:
+    usage = {"gen_ai.usage.input_tokens": 2, "gen_ai.usage.output_tokens": 1, "prela.cost.usd": 0.25}
+    times = [0, HOUR - 1, HOUR, 5 * HOUR]
+    write(path, *(line(start_time_unix_nano=time, end_time_unix_nano=time + 10**9, attributes=usage) for time in times))
+    write(path, line(start_time_unix_nano=HOUR, **{**PENDING, "status": "error"}))
+    found = store.series(buckets=6)
+    assert found.length == HOUR
+    assert [(bucket.start, bucket.spans, bucket.errors) for bucket in found.buckets] == [
+        (0, 2, 0),
+        (HOUR, 2, 1),
+        (2 * HOUR, 0, 0),
+        (3 * HOUR, 0, 0),
+        (4 * HOUR, 0, 0),
+        (5 * HOUR, 1, 0),
+    ]
+    first, second, third, *_ = found.buckets
+    assert (first.p50, first.p99, first.input_tokens, first.output_tokens, first.cost) == (1.0, 1.0, 4, 2, 0.5)
+    assert (second.p50, second.cost) == (1.0, 0.25)
+    assert (third.p50, third.cost, third.input_tokens) == (None, None, 0)
+
+
+def test_a_series_is_of_the_time_that_was_asked_for(store: Store, path: Path) -> None:
+    write(path, line(start_time_unix_nano=3 * HOUR), line(start_time_unix_nano=30 * HOUR))
+    found = store.series(Query(since=0, until=6 * HOUR - 1), 6)
+    assert (found.length, [bucket.spans for bucket in found.buckets]) == (HOUR, [0, 0, 0, 1, 0, 0])
+    assert store.series(Query(name="nothing")).buckets == ()
+    with pytest.raises(ValueError, match="narrowed"):
+        store.series(Query(attributes={"a": "b"}))
+
+
+@pytest.mark.parametrize("times", [[-1, 0], [-HOUR, -HOUR + 1], [-(2**63), 2**63 - 1], [0], [7, 7]])
+@pytest.mark.parametrize("most", [0, 1, 7, 1_000])
+def test_a_series_of_any_times_leaves_no_span_out(store: Store, path: Path, times: list[int], most: int) -> None:
+    write(path, *(line(start_time_unix_nano=time, end_time_unix_nano=time) for time in times))
+    found = store.series(buckets=most)
+    assert sum(bucket.spans for bucket in found.buckets) == len(times)
+    assert len(found.buckets) <= max(4, most) + 1
+    for bucket in found.buckets:
+        within = [time for time in times if bucket.start <= time < bucket.start + found.length]
+        assert bucket.spans == len(within)
+
+
+def test_intervals_have_lengths_that_people_count_in() -> None:
+    second = 10**9
+    asked = {
+        1: 1,
+        60: 1,
+        61: 2,
+        30 * second: 5 * 10**8,
+        59 * 60 * second: 60 * second,
+        90 * 86400 * second: 2 * 86400 * second,
+    }
+    assert {extent: interval(extent, 60) for extent in asked} == asked
+    assert interval(100 * 365 * 86400 * second, 60) % (7 * 86400 * second) == 0
+
+
+def test_one_span_is_read_without_its_trace(store: Store, path: Path) -> None:
+    write(path, line("one", trace_id="a" * 32, span_id="1" * 16), line("two", trace_id="a" * 32, span_id="no id"))
+    assert store.span("a", "1" * 16).name == "one"
+    assert store.span("A" * 32, "no id").name == "two"
+    for trace, span in (("a", "2" * 16), ("a", "1"), ("a", "\ud800"), ("b", "1" * 16)):
+        with pytest.raises(LookupError):
+            store.span(trace, span)
+
+
+def test_a_traces_revision_changes_with_the_trace_and_with_nothing_else(
+    store: Store, path: Path, tmp_path: Path
+) -> None:
+    write(path, line("pending", **SPAN, **PENDING))
+    seen = [store.revision("a")]
+    assert store.revision("a") == seen[0]
+    write(path, line("other"))
+    write(tmp_path / "b.jsonl", line("other"))
+    assert store.revision("a") == seen[0]
+    write(tmp_path / "b.jsonl", line("final", **SPAN))
+    seen.append(store.revision("a"))
+    content = path.read_bytes().replace(b'"pending"', b'"PENDING"', 1)
+    (tmp_path / "b.jsonl").unlink()
+    seen.append(store.revision("a"))
+    path.write_bytes(content)
+    seen.append(store.revision("a"))
+    assert store.trace("a")[0].name == "PENDING"
+    assert len({*seen[:2], *seen[3:]}) == 3
+    assert seen[2] == seen[0]
+
+
+def test_lists_are_narrowed_and_counted_alike(store: Store, path: Path) -> None:
+    for number, name in enumerate(("Plan", "plan B", "other", "100%")):
+        write(path, line(name, trace_id=f"{number:x}" * 32, start_time_unix_nano=number, service_name=f"s{number}"))
+    wanted: dict[int, TraceFilter] = {
+        0: {"name": "PLANS"},
+        1: {"name": "%"},
+        2: {"name": "plan"},
+        3: {"since": 1},
+        4: {"since": -(10**30), "until": 10**30},
+    }
+    for count, narrowed in wanted.items():
+        assert len(store.traces(**narrowed)) == store.count_traces(**narrowed) == count
+    assert [trace.name for trace in store.traces(name="2222")] == ["other"]
+    assert [trace.name for trace in store.traces(service="s1", until=1)] == ["plan B"]
+    assert store.summary("33").name == "100%"
+    assert store.counts() == (4, 4, 1, 0)
+
+
+def test_a_store_that_does_not_refresh_tells_what_another_has_taken_in(tmp_path: Path, path: Path) -> None:
+    write(path, line("one"))
+    with Store(tmp_path) as keeper, Store(tmp_path, refreshes=False) as reader:
+        assert reader.traces() == []
+        keeper.refresh()
+        assert reader.count_traces() == 1
+        write(path, line("two"))
+        assert reader.count_traces() == 1
+        for file in tmp_path.glob(".prela-index*"):
+            file.unlink()
+        keeper.refresh()
+        assert reader.count_traces() == 2
+
+
+def test_a_folder_that_comes_later_gets_its_index_then(tmp_path: Path) -> None:
+    folder = tmp_path / "later"
+    with Store(folder) as store:
+        assert (store.traces(), store.index_path, store.notice) == ([], None, None)
+        write(folder / "a.jsonl", line())
+        assert len(store.traces()) == 1
+        assert store.index_path == folder / ".prela-index.sqlite"
+        assert store.notice is None

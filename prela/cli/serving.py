@@ -68,9 +68,10 @@ def serve(
 
         import prela.web.app  # noqa: F401
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] == "prela":
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("", "prela"):
             raise
-        fail(f"the web view needs {error.name}: pip install 'prela[web]'")
+        fail(f"the web view needs {missing}: pip install 'prela[web]'")
     folder = folder_in_force(trace_dir)
     if token is not None and not (token.isascii() and token.isprintable() and token.strip() == token and token):
         fail("a token is made of letters, digits and punctuation")
