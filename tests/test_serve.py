@@ -208,3 +208,40 @@ def test_a_host_that_is_none_and_a_token_that_is_none_are_said(tmp_path: Path) -
 def test_a_missing_part_is_named_with_how_to_get_it(tmp_path: Path, missing: str) -> None:
     hide = f"import sys; sys.modules[{missing!r}] = None; from prela.cli import main; main()"
     assert failed(tmp_path, code=hide) == f"prela: the web view needs {missing}: pip install 'prela[web]'\n"
+
+
+# --- receiving --------------------------------------------------------------------------------------------------------
+
+
+def test_what_it_receives_stands_in_the_folder_and_in_the_list(tmp_path: Path) -> None:
+    """A real OpenTelemetry SDK sends; the records are read back from the file, and from the answers."""
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
+    from opentelemetry.exporter.otlp.proto.http import Compression
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+
+    server = Serving(tmp_path, "--port", "0", "--trace-dir", "there", "--token", "secret")
+    try:
+        endpoint = f"http://127.0.0.1:{server.port}/v1/traces"
+        bearer = {"authorization": "Bearer secret"}
+        exporter = OTLPSpanExporter(endpoint, headers=bearer, compression=Compression.Gzip)
+        provider = TracerProvider(resource=Resource({"service.name": "foreign"}))
+        provider.add_span_processor(SimpleSpanProcessor(exporter))
+        with provider.get_tracer("a").start_as_current_span("outer"):
+            with provider.get_tracer("a").start_as_current_span("inner"):
+                pass
+        provider.shutdown()
+        (trace,) = json.loads(server.get("/api/traces", Authorization="Bearer secret")[1])["traces"]
+        assert (trace["name"], trace["service"], trace["spans"]) == ("outer", "foreign", 2)
+        (path,) = (tmp_path / "there").glob("received-*.jsonl")
+        assert len(path.read_bytes().splitlines()) == 2
+        assert json.loads(server.get("/api/status", Authorization="Bearer secret")[1])["receives"] is True
+        assert server.get("/v1/traces", "POST")[0].status == 401
+        foreign = {"Authorization": "Bearer secret", "Origin": "http://evil.example"}
+        assert server.get("/v1/traces", "POST", **foreign)[0].status == 403
+        assert server.end() == (0, "")
+    finally:
+        server.process.kill()
+        server.process.communicate()

@@ -98,21 +98,20 @@ async def _serve(
     from prela.web.app import make_app
 
     access = Access(place.port, host=place.host, names=names, token=place.token)
-    async with _file_sink(folder) as sink:
-        config = uvicorn.Config(
-            make_app(folder, access=access, sink=sink if receives else None),
-            # The same parts everywhere, whatever else is installed; and h11 bounds what it reads of a request's head.
-            http="h11",
-            loop="asyncio",
-            ws="none",
-            lifespan="on",
-            access_log=False,
-            log_level="warning",
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=_GOODBYE_SECONDS,
-        )
-        await uvicorn.Server(config).serve(sockets=[listening])
+    config = uvicorn.Config(
+        make_app(folder, access=access, sink=_file_sink(folder) if receives else None),
+        # The same parts everywhere, whatever else is installed; and h11 bounds what it reads of a request's head.
+        http="h11",
+        loop="asyncio",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=_GOODBYE_SECONDS,
+    )
+    await uvicorn.Server(config).serve(sockets=[listening])
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ Questions to the store run in threads, a few at once; the event loop only passes
 
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from prela import __version__
@@ -44,7 +44,7 @@ _MOST_BUCKETS: Final = 1_000
 _PAGES: Final = ("/", "/traces", "/traces/{trace_id}", "/search", "/stats", "/compare")
 
 
-def make_app(folder: Path, *, access: Access, sink: Sink | None = None) -> ASGIApp:
+def make_app(folder: Path, *, access: Access, sink: AbstractAsyncContextManager[Sink] | None = None) -> ASGIApp:
     """The application over one trace folder.
 
     It lets go of the folder when the server tells it, by ASGI's lifespan, that it ends.
@@ -52,23 +52,23 @@ def make_app(folder: Path, *, access: Access, sink: Sink | None = None) -> ASGIA
     Args:
         folder: Need not exist.
         access: Who may ask.
-        sink: Where received spans go; None for receiving none.
+        sink: Where received spans go, from the server's beginning to its end; None for receiving none.
     """
     web = _Web(folder, receives=sink is not None)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        try:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(to_thread.run_sync, web.reading.close)
+            if sink is not None:
+                from prela.web import receiver
+
+                app.router.routes.append(receiver.route(await stack.enter_async_context(sink)))
             yield
-        finally:
-            await to_thread.run_sync(web.reading.close)
 
-    routes: list[BaseRoute] = [*web.routes()]
-    if sink is not None:
-        from prela.web import receiver
-
-        routes.append(receiver.route(sink))
-    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _told, Exception: _failed})
+    app = Starlette(
+        routes=web.routes(), lifespan=lifespan, exception_handlers={HTTPException: _told, Exception: _failed}
+    )
     app.router.redirect_slashes = False
     return Guard(app, access)
 
