@@ -453,6 +453,18 @@ async def test_a_folder_or_its_index_may_be_deleted_at_any_time(app: ASGIApp, fo
     assert (await get(app, f"/api/traces/{B}"))["spans"] == 1
 
 
+async def test_an_index_that_has_to_move_is_followed(folder: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    async with running(folder) as app:
+        assert (await get(app, "/api/traces"))["total"] == 2
+        for path in folder.glob(".prela-index.sqlite*"):
+            path.unlink()
+        (folder / ".prela-index.sqlite").mkdir()  # nothing can be written there any more
+        write(folder, [record("new", trace_id="c" * 32)])
+        assert (await get(app, "/api/traces"))["total"] == 3
+        assert list((tmp_path / "cache" / "prela").glob("*.sqlite"))
+
+
 async def test_a_folder_that_cannot_be_read_is_said_in_the_status(tmp_path: Path, monkeypatch: Any) -> None:
     def refuse(self: Store) -> None:
         raise PermissionError(13, "Permission denied")
@@ -525,8 +537,10 @@ def test_closing_ends_a_reading_under_way(folder: Path, monkeypatch: pytest.Monk
     closing.set()
     ending.join(60)
     assert not ending.is_alive()
-    with Store(folder) as store:
-        assert len(store.traces()) == 2  # nothing of what was cut off is half done
+    with Store(folder, refreshes=False) as store:
+        assert store.count_traces() == 0  # nothing of what was cut off is half done
+        store.refresh()
+        assert store.count_traces() == 2
 
 
 def test_many_threads_ask_at_once_while_the_folder_grows(folder: Path) -> None:

@@ -246,7 +246,7 @@ class Intake:
         try:
             for block in new_lines(path, known.read):
                 lines = Lines(block.data, block.offset)
-                self._spans += self._insert(known.id, lines)
+                self._insert(known.id, lines)
                 known = self._after(known, block, lines.bad if block.data else 1)
         except OSError as error:
             self.unreadable.append(f"{file.name}: {error.strerror}")
@@ -274,8 +274,7 @@ class Intake:
         self._on_progress(Progress(self._done, max(self._done, self._total), self._spans))
         return known
 
-    def _insert(self, file: int, lines: Lines) -> int:
-        """Put in the spans of these lines; how many there are."""
+    def _insert(self, file: int, lines: Lines) -> None:
         traces, words = self._traces, self._words
         plain: list[tuple[object, ...]] = []
         using: list[tuple[object, ...]] = []
@@ -302,7 +301,7 @@ class Intake:
                 using.append((*row, None if model is None else words[model], incoming, outgoing, cost))
         self._connection.executemany(_INSERT_PLAIN, plain)
         self._connection.executemany(_INSERT, using)
-        return len(plain) + len(using)
+        self._spans += len(plain) + len(using)
 
     def _forget(self, file: int) -> None:
         self._left.update(row[0] for row in self._execute("SELECT DISTINCT trace FROM spans WHERE file = ?", (file,)))
