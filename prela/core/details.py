@@ -37,6 +37,7 @@ class Details:
         "held",
         "kind",
         "links",
+        "scope",
         "shares",
         "size",
         "status",
@@ -60,6 +61,8 @@ class Details:
         """Bytes of what these hold on to alone."""
         self.shares: list[Share] = []
         """Texts that they hold on to, and others may too."""
+        self.scope: dict[str, Any] = {}
+        """The instrumentation scope, of a span that another framework's API started."""
         self.size: int = 0
         """Bytes beyond what every span is charged, by estimate."""
         self._overwrote = False

@@ -19,6 +19,7 @@ from prela.core.silent import (
     UNSAMPLED,
     RemoteSpan,
     SilentSpan,
+    StandIn,
     UnsampledChild,
     UnsampledRoot,
     unsampled_root,
@@ -147,6 +148,8 @@ class Tracer:
         current = settle_current()
         if current is SUPPRESSION:
             return SUPPRESSION
+        if isinstance(current, StandIn):
+            current = current.stands_for
         chosen = current if isinstance(parent, _Current) else parent
         if isinstance(chosen, UnsampledRoot):
             next(chosen.descendants)
