@@ -207,6 +207,9 @@ class OtelSpan(trace.Span):
         """What was recorded so far, read-only."""
         return self.span.attributes
 
+    _attributes = attributes
+    """OpenInference's name for them (`enable_genai_semconv`); it would raise in the program without."""
+
     @property
     def status(self) -> trace.Status:
         """What was said of how the work went."""
