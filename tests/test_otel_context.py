@@ -136,9 +136,7 @@ def test_other_entries_of_a_context_stay_while_spans_come_and_go(spans: Recorder
     assert context.get_value(key) is None
 
 
-# --- detaching ---------------------------------------------------------------------------------------------------------
-
-
+# --- detaching --------------------------------------------------------------------------------------------------------
 def test_detached_out_of_order_a_context_is_passed_over(spans: Recorder, otel: trace.Tracer) -> None:
     a, b = otel.start_span("a"), otel.start_span("b")
     first = context.attach(trace.set_span_in_context(a))
@@ -314,9 +312,7 @@ async def test_start_as_current_span_decorates_every_sort_of_function(
     assert spans.records[-1].attributes["k"] == "v"
 
 
-# --- cancellation ------------------------------------------------------------------------------------------------------
-
-
+# --- cancellation -----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("way", ["start_as_current_span", "use_span", "with the span"])
 async def test_a_cancelled_span_is_cancelled_and_no_error(
     spans: Recorder, otel: trace.Tracer, way: str, anyio_backend: Any
@@ -354,9 +350,7 @@ def test_a_span_that_was_told_its_status_keeps_it_when_cancelled(spans: Recorder
     assert [record.status for record in spans.records] == ["success", "success"]
 
 
-# --- suppression, sampling, baggage, propagation -----------------------------------------------------------------------
-
-
+# --- suppression, sampling, baggage, propagation ----------------------------------------------------------------------
 def test_inside_suppress_instrumentations_are_told_to_trace_nothing(spans: Recorder, otel: trace.Tracer) -> None:
     from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 
@@ -449,9 +443,7 @@ def test_a_trace_state_is_carried_through(spans: Recorder, tracer: prela.Tracer)
     assert onward["tracestate"] == "vendor=x,other=y" == spans["server"].trace_state
 
 
-# --- while the two have nothing to do with each other ------------------------------------------------------------------
-
-
+# --- while the two have nothing to do with each other -----------------------------------------------------------------
 def test_uninstrumented_the_two_know_nothing_of_each_other(tracer: prela.Tracer) -> None:
     with recording() as recorder, tracer.span("ours"):
         assert trace.get_current_span() is trace.INVALID_SPAN

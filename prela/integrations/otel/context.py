@@ -51,13 +51,15 @@ class Attachment:
         self.stand_in: StandIn | None = None
         self._baggage_token: Token[Mapping[str, Any]] | None = None
         if force.is_shared:
-            if settle_current() is not SUPPRESSION:
-                self.stand_in = StandIn(_span_in(context))
-            found = otel_baggage.get_all(context)
-            if found != _baggage.get():
-                self._baggage_token = _baggage.set(MappingProxyType(dict(found)))
+            self._share(_span_in(context), otel_baggage.get_all(context))
         self.baggage: Mapping[str, Any] = _baggage.get()
         self._token = _attached.set(self)
+
+    def _share(self, span: Span | None, baggage: Mapping[str, Any]) -> None:
+        if settle_current() is not SUPPRESSION:
+            self.stand_in = StandIn(span)
+        if baggage != _baggage.get():
+            self._baggage_token = _baggage.set(MappingProxyType(dict(baggage)))
 
     def detach(self) -> None:
         """Make current what was before, or be passed over from now on."""
@@ -130,20 +132,26 @@ class PrelaRuntimeContext(_RuntimeContext):
         if not isinstance(cast(object, token), Attachment):
             self.before.detach(token)
             return
+        attachment = cast(Attachment, token)
         try:
-            cast(Attachment, token).detach()
+            attachment.detach()
         except Exception as error:
+            attachment.is_left = True
             log.failed("otel detach", error)
 
     def get_current(self) -> Context:
         """The context that was attached last, with what is current in Prela."""
+        attachment = _attached.get()
         try:
             attachment = last_attached()
-            context = self.before.get_current() if attachment is None else attachment.context
-            return _with_ours(context, attachment) if force.is_shared else context
+            if force.is_shared:
+                return _with_ours(self._context_of(attachment), attachment)
         except Exception as error:
             log.failed("otel get_current", error)
-            return self.before.get_current()
+        return self._context_of(attachment)
+
+    def _context_of(self, attachment: Attachment | None) -> Context:
+        return self.before.get_current() if attachment is None else attachment.context
 
 
 _NO_BAGGAGE: Final = _baggage.get()

@@ -44,13 +44,16 @@ class OtelSpan(trace.Span):
 
     def set_attribute(self, key: str, value: object) -> None:
         """Record a value, as `prela.Span.set_attribute` does; a key that is no name is told of, and left out."""
-        if type(key) is not str or not key:
-            log.warn_once("otel key", "prela: an attribute was left out (told once): its key is %r", key)
-            return
-        span_type = span_type_of(key, value)
-        if span_type is not None and self.span.is_recording:
-            self.span.span_type = span_type
-        self.span.set_attribute(key, value)
+        try:
+            if type(key) is not str or not key:
+                log.warn_once("otel key", "prela: an attribute was left out (told once): its key is %r", key)
+                return
+            span_type = span_type_of(key, value)
+            if span_type is not None and self.span.is_recording:
+                self.span.span_type = span_type
+            self.span.set_attribute(key, value)
+        except Exception as error:
+            log.failed("otel set_attribute", error)
 
     def set_attributes(self, attributes: Mapping[str, object]) -> None:
         """Record several values at once."""
@@ -118,18 +121,19 @@ class OtelSpan(trace.Span):
         `trace.use_span` ends a span without telling it of a cancellation. So what is being handled right now is looked
         at: a cancellation that came after the start cancelled the span.
         """
-        self.span._end_with(self._cancellation(), at=end_time)
-
-    def _cancellation(self) -> BaseException | None:
+        error = sys.exception()
         try:
-            error = sys.exception()
-            if error is None or id(error) == self._handled or not self.span.is_recording:
-                return None
-            is_free = self.span.status is SpanStatus.PENDING
-            return error if is_free and self._outcome(error) is SpanStatus.CANCELLED else None
+            if error is not None and not self._is_cancelled_by(error):
+                error = None
         except Exception as failure:
             log.failed("otel end", failure)
-            return None
+            error = None
+        self.span._end_with(error, at=end_time)
+
+    def _is_cancelled_by(self, error: BaseException) -> bool:
+        if id(error) == self._handled or not self.span.is_recording or self.span.status is not SpanStatus.PENDING:
+            return False
+        return self._outcome(error) is SpanStatus.CANCELLED
 
     def _outcome(self, error: BaseException) -> SpanStatus:
         return judge(error, self.span._trace.settings.explain).status
