@@ -150,9 +150,7 @@ def facts_of_ours(record: SpanRecord) -> Facts:
         "name": record.name,
         "kind": record.kind,
         "attributes": plain(record.attributes),
-        "events": [
-            (e.name, plain(e.attributes), e.time_unix_nano if e.name != "exception" else 0) for e in record.events
-        ],
+        "events": [(e.name, plain(e.attributes), set_time(e.time_unix_nano)) for e in record.events],
         "links": [(int(link.span_id, 16), plain(link.attributes)) for link in record.links],
         "status": (record.status == "error", record.status_message or None),
         "scope": record.scope["name"],
