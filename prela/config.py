@@ -19,7 +19,7 @@ from prela.core.settings import Limits, Redact
 
 T = TypeVar("T")
 
-EXPORTER_NAMES: Final = ("file", "console", "memory", "none")
+EXPORTER_NAMES: Final = ("file", "console", "memory", "otel", "none")
 _LONGEST: Final = 86_400.0
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})

@@ -42,14 +42,15 @@ def init(
 
     Args:
         service_name: What this program is called (`PRELA_SERVICE_NAME`, `OTEL_SERVICE_NAME`).
-        exporter: Where spans go: "file", "console", "memory", "none", several separated by commas, an object with a
-            method `export(spans)`, or a list of these (`PRELA_EXPORTER`; default "file").
+        exporter: Where spans go: "file", "console", "memory", "otel" (the application's OpenTelemetry SDK), "none",
+            several separated by commas, an object with a method `export(spans)`, or a list of these (`PRELA_EXPORTER`;
+            default "file").
         trace_dir: The folder of the file exporter (`PRELA_TRACE_DIR`; default "./traces").
         sampler: Decides which traces are recorded; see `prela.core.sampler`.
         sample_rate: Instead of a sampler: the share of traces recorded, 0 to 1 (`PRELA_SAMPLE_RATE`).
         resource: Attributes of the process, recorded with each span (`OTEL_RESOURCE_ATTRIBUTES`).
-        auto_instrument: Trace the calls of supported libraries (`openai`), once they are imported
-            (`PRELA_AUTO_INSTRUMENT`).
+        auto_instrument: Trace the calls of supported libraries (`openai`), and take in what is traced through the
+            OpenTelemetry API, once they are imported (`PRELA_AUTO_INSTRUMENT`).
         capture_content: Record prompts and answers, tools' arguments and images (`PRELA_CAPTURE_CONTENT`).
         redact: `redact(key, value)` or `redact(value)`, called with every value before it is queued; what it returns
             is recorded instead. Where it raises, "[redaction failed]" is.

@@ -63,6 +63,7 @@ def record_of(span: Span) -> SpanRecord:
         force_setattr(record, "dropped", _dropped(details))
         if details.scope:
             force_setattr(record, "scope", details.scope)
+            force_setattr(record, "otlp", details.otlp)
     return record
 
 

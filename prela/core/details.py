@@ -37,6 +37,7 @@ class Details:
         "held",
         "kind",
         "links",
+        "otlp",
         "scope",
         "shares",
         "size",
@@ -63,6 +64,8 @@ class Details:
         """Texts that they hold on to, and others may too."""
         self.scope: dict[str, Any] = {}
         """The instrumentation scope, of a span that another framework's API started."""
+        self.otlp: dict[str, Any] = {}
+        """What else is known of it, as the record's field of that name."""
         self.size: int = 0
         """Bytes beyond what every span is charged, by estimate."""
         self._overwrote = False

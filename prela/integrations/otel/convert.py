@@ -1,4 +1,4 @@
-"""The same things in OpenTelemetry's API and here: span contexts, kinds, statuses, types."""
+"""The same things in OpenTelemetry's API and here: span contexts, kinds, statuses."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -7,8 +7,8 @@ from opentelemetry import trace
 
 from prela.core.span import Span
 from prela.core.span_context import SpanContext
-from prela.integrations import semconv
-from prela.record.enums import SpanKind, SpanStatus, SpanType
+from prela.record import otlp_meaning as meaning
+from prela.record.enums import SpanKind, SpanStatus
 
 STATUS_CODES: Final[Mapping[str, trace.StatusCode]] = {
     SpanStatus.SUCCESS: trace.StatusCode.OK,
@@ -16,44 +16,12 @@ STATUS_CODES: Final[Mapping[str, trace.StatusCode]] = {
 }
 """What is set; a span that was cancelled, and one of which nothing was said, is UNSET."""
 
-OPENINFERENCE_KIND: Final = "openinference.span.kind"
-TRACELOOP_KIND: Final = "traceloop.span.kind"
-
-_TYPES: Final[Mapping[str, Mapping[str, SpanType]]] = {
-    semconv.OPERATION: {
-        "chat": SpanType.LLM,
-        "text_completion": SpanType.LLM,
-        "generate_content": SpanType.LLM,
-        "embeddings": SpanType.EMBEDDING,
-        "retrieval": SpanType.RETRIEVAL,
-        "execute_tool": SpanType.TOOL,
-        "create_agent": SpanType.AGENT,
-        "invoke_agent": SpanType.AGENT,
-        "invoke_workflow": SpanType.AGENT,
-    },
-    OPENINFERENCE_KIND: {
-        "LLM": SpanType.LLM,
-        "EMBEDDING": SpanType.EMBEDDING,
-        "RETRIEVER": SpanType.RETRIEVAL,
-        "RERANKER": SpanType.RETRIEVAL,
-        "TOOL": SpanType.TOOL,
-        "AGENT": SpanType.AGENT,
-    },
-    TRACELOOP_KIND: {"agent": SpanType.AGENT, "workflow": SpanType.AGENT, "tool": SpanType.TOOL},
-}
-"""By attribute and its value: OpenTelemetry's GenAI conventions, OpenInference's, OpenLLMetry's."""
+_TELLING: Final = frozenset({meaning.OPERATION, meaning.OPENINFERENCE_KIND, meaning.TRACELOOP_KIND})
 
 
-def span_type_of(key: str, value: object) -> SpanType | None:
-    """The type that an attribute says a span is of; None for the attributes, and values, that say nothing of it."""
-    words = _TYPES.get(key)
-    return None if words is None or not isinstance(value, str) else words.get(value)
-
-
-def span_type_among(attributes: Mapping[str, object]) -> SpanType:
-    """The type that the attributes a span starts with say it is of."""
-    found = (span_type_of(key, value) for key, value in attributes.items())
-    return next((span_type for span_type in found if span_type is not None), SpanType.CUSTOM)
+def tells_type(key: str) -> bool:
+    """Whether an attribute of this name may tell the type of its span (`prela.record.otlp_meaning`)."""
+    return key in _TELLING
 
 
 def to_otel(context: SpanContext) -> trace.SpanContext:

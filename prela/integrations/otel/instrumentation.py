@@ -1,8 +1,7 @@
 """Puts Prela behind the OpenTelemetry API, and takes it away again.
 
-Two places of the API are taken, each of which OpenTelemetry lets be chosen by the environment too, before its first
-import (`OTEL_PYTHON_TRACER_PROVIDER=prela`, `OTEL_PYTHON_CONTEXT=prela`): that of the provider, only while the
-application has set none; and that of the runtime context. docs/opentelemetry.md says why it is done so.
+Two places of the API are taken: that of the provider, only while the application has set none (the environment may
+choose it too, `OTEL_PYTHON_TRACER_PROVIDER=prela`); and that of the runtime context. docs/opentelemetry.md says why.
 """
 
 import os
@@ -48,7 +47,7 @@ def instrument(tracer: Tracer | None = None) -> bool:
         _provider.tracer = tracer or process_tracer
         if force.is_ours:
             return True
-        if not _may_provide():
+        if force.handing_over or not _may_provide():
             log.debug("prela: the application has an OpenTelemetry provider, which stays in force")
             return False
         # Not by `set_tracer_provider`, which may be called once in a process: that call is the application's.
@@ -113,8 +112,3 @@ def provider() -> PrelaTracerProvider:
     with _lock:
         _take_up()
     return _provider
-
-
-def runtime_context() -> PrelaRuntimeContext:
-    """For `OTEL_PYTHON_CONTEXT=prela`: the runtime context, from OpenTelemetry's first import on."""
-    return PrelaRuntimeContext()

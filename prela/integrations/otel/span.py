@@ -15,8 +15,9 @@ from prela.core.outcome import judge, message_of
 from prela.core.private import withhold_quoting
 from prela.core.silent import SilentSpan
 from prela.core.span import Span
-from prela.integrations.otel.convert import STATUS_CODES, from_otel, otel_kind_of, span_type_of, to_otel
+from prela.integrations.otel.convert import STATUS_CODES, from_otel, otel_kind_of, tells_type, to_otel
 from prela.record.enums import SpanStatus
+from prela.record.otlp_meaning import implied_type
 
 _STATUSES: Final = {trace.StatusCode.OK: SpanStatus.SUCCESS, trace.StatusCode.ERROR: SpanStatus.ERROR}
 
@@ -48,10 +49,9 @@ class OtelSpan(trace.Span):
             if type(key) is not str or not key:
                 log.warn_once("otel key", "prela: an attribute was left out (told once): its key is %r", key)
                 return
-            span_type = span_type_of(key, value)
-            if span_type is not None and self.span.is_recording:
-                self.span.span_type = span_type
             self.span.set_attribute(key, value)
+            if tells_type(key) and self.span.is_recording:
+                self.span.span_type = implied_type(self.span.attributes)
         except Exception as error:
             log.failed("otel set_attribute", error)
 

@@ -17,9 +17,10 @@ from prela.core.decorator import wrapped
 from prela.core.silent import NO_SPAN, SUPPRESSION, UNSAMPLED, UnsampledRoot, current_or_none
 from prela.core.span import Span
 from prela.core.tracer import CURRENT, Parent, _Current
-from prela.integrations.otel.convert import from_otel, kind_of, span_type_among
+from prela.integrations.otel.convert import from_otel, kind_of
 from prela.integrations.otel.force import force
 from prela.integrations.otel.span import Attributes, OtelSpan
+from prela.record.otlp_meaning import implied_type
 from prela.record.values import snapshot
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -49,10 +50,9 @@ class PrelaTracerProvider(trace.TracerProvider):
         scope = {
             "name": instrumenting_module_name or "",
             "version": instrumenting_library_version,
-            "schema_url": schema_url,
             "attributes": snapshot(attributes) if attributes else None,
         }
-        return OtelTracer(self, {key: value for key, value in scope.items() if value is not None})
+        return OtelTracer(self, {key: value for key, value in scope.items() if value is not None}, schema_url)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Wait until what has ended is exported, as `prela.sync.flush`: programs written for the SDK ask for it.
@@ -81,12 +81,15 @@ class OtelTracer(trace.Tracer):
 
     Args:
         provider: Whose it is.
-        scope: The instrumentation scope: name, version, schema_url and attributes, those that there are.
+        scope: The instrumentation scope: name, version and attributes, those that there are.
+        schema_url: Which version of the semantic conventions it follows.
     """
 
-    def __init__(self, provider: PrelaTracerProvider, scope: dict[str, Any]) -> None:
+    def __init__(self, provider: PrelaTracerProvider, scope: dict[str, Any], schema_url: str | None) -> None:
         self._provider = provider
         self._scope = scope
+        self._schema_url = schema_url
+        self._otlp = {"scope_spans": {"schema_url": schema_url}} if schema_url else {}
 
     def start_span(
         self,
@@ -119,7 +122,7 @@ class OtelTracer(trace.Tracer):
     def _start(self, name: str, context: Context | None, kind: object, attributes: Mapping[str, object]) -> Span:
         parent: Parent | _Current = CURRENT if context is None else _parent_in(context)
         above = current_or_none() if isinstance(parent, _Current) else parent
-        span = self._provider.tracer.start_span(name, span_type_among(attributes), kind=kind_of(kind), parent=parent)
+        span = self._provider.tracer.start_span(name, implied_type(attributes), kind=kind_of(kind), parent=parent)
         if span is UNSAMPLED and isinstance(above, UnsampledRoot):
             return above  # which knows the trace's id, and under which reason to count what is started below
         return span
@@ -127,7 +130,8 @@ class OtelTracer(trace.Tracer):
     def _dress(self, started: OtelSpan, attributes: Attributes, links: Links, start_time: int | None) -> None:
         if start_time is not None:
             started.span._start_at(start_time)
-        started.span._ensure_details().scope = self._scope
+        details = started.span._ensure_details()
+        details.scope, details.otlp = self._scope, self._otlp
         if attributes:
             started.set_attributes(attributes)
         for link in links or ():
@@ -162,7 +166,7 @@ class OtelTracer(trace.Tracer):
         """The same tracer of the provider that is in force instead of ours."""
         scope = self._scope
         return trace.get_tracer_provider().get_tracer(
-            scope["name"], scope.get("version"), scope.get("schema_url"), scope.get("attributes")
+            scope["name"], scope.get("version"), self._schema_url, scope.get("attributes")
         )
 
 
