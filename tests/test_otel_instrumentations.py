@@ -103,8 +103,9 @@ async def test_a_request_that_is_cancelled_is_cancelled_and_no_error(spans: Reco
     async with listener, anyio.create_task_group() as group, httpx.AsyncClient() as client:
 
         async def silent(connection: anyio.abc.SocketStream) -> None:
-            await connection.receive()
-            group.cancel_scope.cancel()  # the request is under way, and will not be answered
+            async with connection:
+                await connection.receive()
+                group.cancel_scope.cancel()  # the request is under way, and will not be answered
 
         group.start_soon(listener.serve, silent)
         await client.get(f"http://127.0.0.1:{port}/")
