@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from prela.aio.exporter import Exporter
     from prela.core.sampler import Sampler
     from prela.core.settings import Limits
+    from prela.core.tail import TailSampling
 
 trace: Final = TraceDecorator(tracer)
 
@@ -27,6 +28,7 @@ def init(
     trace_dir: "str | os.PathLike[str] | None" = None,
     sampler: "Sampler | None" = None,
     sample_rate: float | None = None,
+    tail_sampling: "TailSampling | None" = None,
     resource: Mapping[str, Any] | None = None,
     auto_instrument: bool | None = None,
     capture_content: bool | None = None,
@@ -48,6 +50,7 @@ def init(
         trace_dir: The folder of the file exporter (`PRELA_TRACE_DIR`; default "./traces").
         sampler: Decides which traces are recorded; see `prela.core.sampler`.
         sample_rate: Instead of a sampler: the share of traces recorded, 0 to 1 (`PRELA_SAMPLE_RATE`).
+        tail_sampling: Decides which of these are kept, when it is known how they went; see `prela.TailSampling`.
         resource: Attributes of the process, recorded with each span (`OTEL_RESOURCE_ATTRIBUTES`).
         auto_instrument: Trace the calls of supported libraries (`openai`), and take in what is traced through the
             OpenTelemetry API, once they are imported (`PRELA_AUTO_INSTRUMENT`).
@@ -72,6 +75,7 @@ def init(
         trace_dir=trace_dir,
         sampler=sampler,
         sample_rate=sample_rate,
+        tail_sampling=tail_sampling,
         resource=resource,
         auto_instrument=auto_instrument,
         capture_content=capture_content,
