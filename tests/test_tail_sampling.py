@@ -170,6 +170,20 @@ def test_the_chance_is_by_trace_id_so_that_every_process_and_the_head_sampler_ch
     assert ready(tail) == ["below 1"]
 
 
+def test_what_is_open_is_slow_by_the_time_at_which_somebody_cannot_wait() -> None:
+    tracer, made, tail = held_by(prela.TailSampling(slower_than=1.0))
+    roots = [tracer.start_span("root"), tracer.start_span("root")]
+    for number, root in enumerate(roots):
+        tracer.start_span(f"child {number}", parent=root).end()
+    sift(made)
+    tail.decide_before(1, made.clock())
+    assert tail.refused() == {"unsampled": 1} and tail.held_spans == 1, "only what was held before the position"
+    tail.decide_before(None, made.clock() + 1_000_000_000)
+    assert ready(tail) == ["child 1"]
+    for root in roots:
+        root.end()
+
+
 # --- whole traces only ----------------------------------------------------------------------------------------------
 
 
@@ -236,7 +250,24 @@ def test_a_span_that_was_made_and_never_started_holds_up_nothing() -> None:
     del never
     gc.collect()
     sift(made)
-    assert tail.is_empty and tail.refused() == {"unsampled": 1}
+    assert tail.held_spans == 0 and tail.refused() == {"unsampled": 1}
+
+
+@pytest.mark.parametrize("forgotten", ["_begun", "_verdicts"])
+def test_a_trace_is_whole_even_where_its_beginning_or_its_verdict_was_forgotten(forgotten: str) -> None:
+    tracer, made, tail = held_by(prela.TailSampling())
+    with tracer.span("root") as root, tracer.span("child") as child:
+        late = tracer.start_span("late", parent=child)
+        hop = tracer.start_span("hop", parent=root.context)
+        tail._begun.clear()
+    sift(made)
+    getattr(tail, forgotten).clear()
+    for span in [late, hop] if forgotten == "_begun" else [late]:
+        span.set_status("error")
+        span.end()
+    sift(made)
+    assert ready(tail) == []
+    hop.end()
 
 
 def test_what_begins_and_never_ends_is_not_remembered_for_ever() -> None:
@@ -346,7 +377,7 @@ def test_when_full_the_trace_that_is_held_longest_goes_as_a_whole(bound: dict[st
         root.end()
     sift(made)
     assert tail.refused() == {"tail_full": 1}, "the root of the trace that is gone follows"
-    assert len(tail.ready) == 10
+    assert {span._parent.name for _, span in tail.ready if isinstance(span._parent, Span)} == {"root 1", "root 2"}
 
 
 def test_heavy_spans_are_weighed() -> None:

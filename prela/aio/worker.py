@@ -245,7 +245,7 @@ class Worker:
         _reply(wanted, True)
 
     def _is_empty(self) -> bool:
-        return not self.buffer.queue and not self._unsettled and not self._requests and self._holds_nothing
+        return not self.buffer.queue and not self._unsettled and not self._requests
 
     def _is_due(self) -> bool:
         """Whether a batch should leave now."""
@@ -293,10 +293,6 @@ class Worker:
             self._unsampled += count
         else:
             self._lose(word, count)
-
-    @property
-    def _holds_nothing(self) -> bool:
-        return self._tail is None or self._tail.is_empty
 
     async def _hand_on(self, spans: "list[Span]", position: int) -> None:
         """Make records of spans, and hand them to the exporters: in several parts, if they are heavy."""

@@ -171,11 +171,6 @@ class Tail:
                 held.latest = max(held.latest, now)
                 self._decide(trace_id, _SLOW if self._is_slow(held) else UNSAMPLED)
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is held or ready."""
-        return not self._held and not self.ready
-
     def next_position(self) -> int | None:
         """The lowest position of what is held or ready; None when nothing is."""
         held = [held.position for held in self._held.values()]
