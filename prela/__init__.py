@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from prela.core.span import Span
     from prela.core.span_context import Event, Link, SpanContext
     from prela.core.statistics import ExporterStatistics, Statistics
+    from prela.core.tail import TailSampling
     from prela.lifecycle import flush, get_tracer, init, shutdown, statistics, trace
     from prela.record.enums import SpanKind, SpanStatus, SpanType
     from prela.record.model import SpanEvent, SpanLink, SpanRecord
@@ -71,6 +72,7 @@ _WHERE = {
     "SpanStatus": "prela.record.enums",
     "SpanType": "prela.record.enums",
     "Statistics": "prela.core.statistics",
+    "TailSampling": "prela.core.tail",
     "TraceIdRatio": "prela.core.sampler",
     "Tracer": "prela.aio.tracer",
     "baggage": "prela.core.context",
@@ -111,6 +113,7 @@ __all__ = [
     "SpanStatus",
     "SpanType",
     "Statistics",
+    "TailSampling",
     "TraceIdRatio",
     "Tracer",
     "aio",

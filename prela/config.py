@@ -16,10 +16,11 @@ from urllib.parse import unquote
 from prela.core import log
 from prela.core.sampler import AlwaysOff, AlwaysOn, ParentBased, Sampler, TraceIdRatio
 from prela.core.settings import Limits, Redact
+from prela.core.tail import TailSampling
 
 T = TypeVar("T")
 
-EXPORTER_NAMES: Final = ("file", "console", "memory", "none")
+EXPORTER_NAMES: Final = ("file", "console", "memory", "otel", "none")
 _LONGEST: Final = 86_400.0
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
@@ -40,6 +41,7 @@ class Config(NamedTuple):
     """By name; the value is the name of one of ours, or a user's object."""
     trace_dir: Path
     sampler: Sampler
+    tail_sampling: TailSampling | None
     resource: Mapping[str, Any]
     auto_instrument: bool
     capture_content: bool
@@ -60,6 +62,7 @@ def load(
     trace_dir: str | os.PathLike[str] | None = None,
     sampler: Sampler | None = None,
     sample_rate: float | None = None,
+    tail_sampling: TailSampling | None = None,
     resource: Mapping[str, Any] | None = None,
     auto_instrument: bool | None = None,
     capture_content: bool | None = None,
@@ -92,6 +95,7 @@ def load(
         else env.prela("PRELA_EXPORTER", lambda value: _exporters("PRELA_EXPORTER", value)) or {"file": "file"},
         trace_dir=Path(_folder(trace_dir) or env.text("PRELA_TRACE_DIR") or "traces"),
         sampler=_sampler(sampler, sample_rate, env),
+        tail_sampling=_tail_sampling(tail_sampling),
         resource={**otel_resource, **(resource or {})},
         auto_instrument=_first(
             _flag("auto_instrument", auto_instrument), env.prela("PRELA_AUTO_INSTRUMENT", _boolean), True
@@ -250,6 +254,12 @@ def _sampler(sampler: Any, sample_rate: float | None, env: _Environment) -> Samp
     if rate is not None:
         return _by_rate(rate)
     return env.otel("OTEL_TRACES_SAMPLER", lambda value: _otel_sampler(value, env)) or _by_rate(1.0)
+
+
+def _tail_sampling(given: Any) -> TailSampling | None:
+    if given is None or isinstance(given, TailSampling):
+        return given
+    raise ConfigurationError("tail_sampling", given, "a prela.TailSampling")
 
 
 def _by_rate(rate: float) -> Sampler:

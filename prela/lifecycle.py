@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from prela.aio.exporter import Exporter
     from prela.core.sampler import Sampler
     from prela.core.settings import Limits
+    from prela.core.tail import TailSampling
 
 trace: Final = TraceDecorator(tracer)
 
@@ -27,6 +28,7 @@ def init(
     trace_dir: "str | os.PathLike[str] | None" = None,
     sampler: "Sampler | None" = None,
     sample_rate: float | None = None,
+    tail_sampling: "TailSampling | None" = None,
     resource: Mapping[str, Any] | None = None,
     auto_instrument: bool | None = None,
     capture_content: bool | None = None,
@@ -42,14 +44,16 @@ def init(
 
     Args:
         service_name: What this program is called (`PRELA_SERVICE_NAME`, `OTEL_SERVICE_NAME`).
-        exporter: Where spans go: "file", "console", "memory", "none", several separated by commas, an object with a
-            method `export(spans)`, or a list of these (`PRELA_EXPORTER`; default "file").
+        exporter: Where spans go: "file", "console", "memory", "otel" (the application's OpenTelemetry SDK), "none",
+            several separated by commas, an object with a method `export(spans)`, or a list of these (`PRELA_EXPORTER`;
+            default "file").
         trace_dir: The folder of the file exporter (`PRELA_TRACE_DIR`; default "./traces").
         sampler: Decides which traces are recorded; see `prela.core.sampler`.
         sample_rate: Instead of a sampler: the share of traces recorded, 0 to 1 (`PRELA_SAMPLE_RATE`).
+        tail_sampling: Decides which of these are kept, when it is known how they went; see `prela.TailSampling`.
         resource: Attributes of the process, recorded with each span (`OTEL_RESOURCE_ATTRIBUTES`).
-        auto_instrument: Trace the calls of supported libraries (`openai`), once they are imported
-            (`PRELA_AUTO_INSTRUMENT`).
+        auto_instrument: Trace the calls of supported libraries (`openai`), and take in what is traced through the
+            OpenTelemetry API, once they are imported (`PRELA_AUTO_INSTRUMENT`).
         capture_content: Record prompts and answers, tools' arguments and images (`PRELA_CAPTURE_CONTENT`).
         redact: `redact(key, value)` or `redact(value)`, called with every value before it is queued; what it returns
             is recorded instead. Where it raises, "[redaction failed]" is.
@@ -71,6 +75,7 @@ def init(
         trace_dir=trace_dir,
         sampler=sampler,
         sample_rate=sample_rate,
+        tail_sampling=tail_sampling,
         resource=resource,
         auto_instrument=auto_instrument,
         capture_content=capture_content,

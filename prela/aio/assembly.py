@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from prela.aio.cancellation import explain
-from prela.config import Config
+from prela.config import Config, ConfigurationError
 from prela.core.settings import Counters, Settings
 from prela.record.values import snapshot
 
@@ -25,22 +25,32 @@ def make_settings(config: Config, counters: Counters) -> Settings:
         limits=config.limits,
         counters=counters,
         explain=explain,
+        tail_sampling=config.tail_sampling,
     )
 
 
 def import_what_the_worker_needs(config: Config) -> None:
-    """Import it all now, in the caller's thread."""
-    needed = ["anyio._backends._asyncio", "prela.aio.worker"]
-    for name, modules in _MODULES.items():
-        if name in config.exporters.values():
-            needed.extend(modules)
-    for module in needed:
+    """Import it all now, in the caller's thread.
+
+    Raises:
+        ConfigurationError: An exporter needs what is not installed.
+    """
+    for module in ("anyio._backends._asyncio", "prela.aio.worker"):
         import_module(module)
+    for name in [name for name in _MODULES if name in config.exporters.values()]:
+        try:
+            for module in _MODULES[name]:
+                import_module(module)
+        except ImportError as error:
+            raise ConfigurationError("exporter", name, f"it once installed ({error}): prela[{name}]") from error
 
 
 def set_up_integrations(config: Config) -> None:
     """Have supported libraries traced, if that is wanted. By name: nothing below `lifecycle` knows the integrations."""
     wanted = config.auto_instrument and not config.disabled
+    hands_over = "otel" in config.exporters.values() and not config.disabled
+    if hands_over or "prela.integrations.otel" in sys.modules:
+        import_module("prela.integrations.otel").hand_over(hands_over)
     if wanted or "prela.integrations.auto" in sys.modules:
         auto = import_module("prela.integrations.auto")
         (auto.instrument_what_is_imported if wanted else auto.instrument_nothing_more)()
@@ -50,6 +60,7 @@ _MODULES = {
     "file": ("aiofiles", "prela.aio.exporters.file"),
     "console": ("prela.aio.exporters.console",),
     "memory": ("prela.aio.exporters.memory",),
+    "otel": ("prela.integrations.otel.exporter",),
     "none": ("prela.aio.exporters.none",),
 }
 
@@ -85,6 +96,8 @@ def _make_exporter(name: str, config: Config) -> Any:
         from prela.aio.exporters.memory import MemoryExporter
 
         return MemoryExporter()
+    if name == "otel":
+        return import_module("prela.integrations.otel.exporter").OtelExporter()
     from prela.aio.exporters.none import NoneExporter
 
     return NoneExporter()

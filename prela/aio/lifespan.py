@@ -20,6 +20,7 @@ from prela.core import log
 from prela.core.buffer import SHUTDOWN, Buffer
 from prela.core.sampler import Sampler
 from prela.core.settings import Limits, Settings
+from prela.core.tail import TailSampling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,6 +127,7 @@ def open_tracer(
     trace_dir: str | os.PathLike[str] | None = None,
     sampler: Sampler | None = None,
     sample_rate: float | None = None,
+    tail_sampling: TailSampling | None = None,
     resource: Mapping[str, Any] | None = None,
     auto_instrument: bool | None = None,
     capture_content: bool | None = None,
@@ -148,6 +150,7 @@ def open_tracer(
         trace_dir=trace_dir,
         sampler=sampler,
         sample_rate=sample_rate,
+        tail_sampling=tail_sampling,
         resource=resource,
         auto_instrument=auto_instrument,
         capture_content=capture_content,

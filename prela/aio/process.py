@@ -69,7 +69,7 @@ class Process:
         self.counters: Counters = Counters()
         self.host: Host | None = None
         self._hosts: list[Host] = []
-        self._past = Counts(0, 0, 0, 0, {}, {})
+        self._past = Counts(0, 0, 0, 0, 0, {}, {})
         self.is_pinned = False
         """While a test records, `init()` changes nothing."""
         self._losses_at_last_flush = 0
@@ -122,7 +122,7 @@ class Process:
             queued=found.queued,
             in_flight=found.in_flight,
             exported=found.exported,
-            unsampled=unsampled,
+            unsampled=unsampled + found.unsampled,
             dropped=found.dropped,
             exporters=found.exporters,
             late_calls=self.counters.late_calls.value,
@@ -142,6 +142,7 @@ class Counts(NamedTuple):
     queued: int
     in_flight: int
     exported: int
+    unsampled: int
     dropped: dict[str, int]
     exporters: dict[str, ExporterStatistics]
 
@@ -163,6 +164,7 @@ def add_up(past: Counts, hosts: list[Host]) -> Counts:
         queued=past.queued + sum(len(buffer.queue) for buffer in buffers),
         in_flight=past.in_flight + sum(worker.in_flight for worker in workers),
         exported=past.exported + sum(worker.exported for worker in workers),
+        unsampled=past.unsampled + sum(worker.unsampled for worker in workers),
         dropped=dropped,
         exporters=exporters,
     )

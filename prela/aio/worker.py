@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, InvalidStateError
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import anyio
 
@@ -23,6 +23,10 @@ from prela.core.outage import Outage
 from prela.core.settings import Settings
 from prela.core.shared import Share
 from prela.core.statistics import ExporterStatistics
+from prela.core.tail import UNSAMPLED
+
+if TYPE_CHECKING:
+    from prela.core.span import Span
 
 _POLL: Final = 0.1
 """Seconds between looks at the buffer. Ending a span wakes nobody, so a full batch is seen at the next look."""
@@ -56,6 +60,7 @@ class Worker:
     def __init__(self, settings: Settings, exporters: Mapping[str, Any], schedule: Schedule | None = None) -> None:
         self.settings = settings
         self.buffer: Buffer = settings.buffer
+        self._tail = settings.tail
         self.exporters = exporters
         self.kept_open: list[Any] = []
         """Exporters that somebody else goes on with: they are not closed."""
@@ -65,6 +70,7 @@ class Worker:
         self._taken = 0  # from the buffer, by this worker
         self._batched = 0  # of these, made into batches; less while records are being made
         self._exported = 0
+        self._unsampled = 0
         self._dropped: dict[str, int] = {}
         self._flushes: list[_Flush] = []
         self._requests: deque[Future[bool]] = deque()
@@ -127,12 +133,17 @@ class Worker:
         return self._exported
 
     @property
+    def unsampled(self) -> int:
+        """Spans taken, of traces that tail sampling did not keep."""
+        return self._unsampled
+
+    @property
     def in_flight(self) -> int:
         """Spans taken and not yet answered for."""
         return 0 if self._abandoned else self._unanswered()
 
     def _unanswered(self) -> int:
-        return self._taken - self._exported - sum(self._dropped.values())
+        return self._taken - self._exported - self._unsampled - sum(self._dropped.values())
 
     def dropped(self) -> dict[str, int]:
         """Spans lost since they were taken from the buffer, by reason."""
@@ -193,6 +204,8 @@ class Worker:
         finally:
             if self.in_flight:
                 self.abandon(SHUTDOWN)
+            if self._tail is not None:
+                self._tail.forget()
             self._is_over = True  # before the answers: who asks later answers itself
             self._answer(everybody=True)
             if self._rest_wanted is not None:
@@ -201,9 +214,11 @@ class Worker:
     async def _work(self) -> None:
         while True:
             self._admit_flushes()
+            self._sift([])
             while self._is_due() and any(delivery.idle for delivery in self._deliveries):
                 await self._move_batch()
                 self._admit_flushes()
+                self._sift([])
             self._answer()
             self._speak_of_losses()
             if self._is_empty():
@@ -235,6 +250,8 @@ class Worker:
     def _is_due(self) -> bool:
         """Whether a batch should leave now."""
         queued = len(self.buffer.queue)
+        if self._tail is not None and self._tail.ready:
+            return True
         if not queued:
             return False
         if self._stopping or self._hurry or self._flushes or self._rest_wanted or queued >= self.schedule.batch_size:
@@ -242,11 +259,43 @@ class Worker:
         return time.monotonic() + _POLL >= self._next_due
 
     async def _move_batch(self) -> None:
-        """Take a batch from the buffer and hand it on: in several parts, if it is heavy."""
-        spans, _ = self.buffer.take(self.schedule.batch_size)
-        self._taken += len(spans)
-        if not self.buffer.queue:
-            self._next_due = time.monotonic() + self.schedule.delay
+        """Take a batch from the buffer, and hand on what is to be exported of it."""
+        if self._tail is None or not self._tail.ready:
+            spans, _ = self.buffer.take(self.schedule.batch_size)
+            self._taken += len(spans)
+            if not self.buffer.queue:
+                self._next_due = time.monotonic() + self.schedule.delay
+            if self._tail is None:
+                await self._hand_on(spans, self._batched)
+                return
+            self._sift(spans)
+        ready = self._tail.ready
+        batch = [ready.popleft() for _ in range(min(len(ready), self.schedule.batch_size))]
+        await self._hand_on([span for _, span in batch], min((position for position, _ in batch), default=0))
+
+    def _sift(self, spans: "list[Span]") -> None:
+        """Let tail sampling decide: of the spans taken; and of what it holds, where somebody cannot wait."""
+        tail = self._tail
+        if tail is None:
+            return
+        tail.take(spans, self._batched)
+        self._batched += len(spans)
+        if not self.buffer.queue and (self._stopping or self._hurry or self._rest_wanted):
+            tail.decide_before(None, self.settings.clock())
+        elif reached := [flush.target for flush in self._flushes if flush.target <= self._taken]:
+            tail.decide_before(max(reached), self.settings.clock())
+        for word, count in tail.refused().items():
+            self._refuse(word, count)
+
+    def _refuse(self, word: str, count: int) -> None:
+        """Count spans of a trace that tail sampling does not keep."""
+        if word == UNSAMPLED.why:
+            self._unsampled += count
+        else:
+            self._lose(word, count)
+
+    async def _hand_on(self, spans: "list[Span]", position: int) -> None:
+        """Make records of spans, and hand them to the exporters: in several parts, if they are heavy."""
         begun = heavy = 0
         records: list[Any] = []
         texts: set[Share] = set()
@@ -256,16 +305,21 @@ class Worker:
                 new = [share for share in span._details.shares if share not in texts]
                 texts.update(new)
                 size += sum(share.size for share in new)
-            try:
-                records.append(record_of(span))
-            except Exception as error:
-                log.failed("making a record", error)
-                self._lose(ENCODE_FAILED, 1)
+            verdict = span._trace.verdict
+            if verdict is not None and not verdict.keeps:
+                self._refuse(verdict.why, 1)  # decided under settings before these
+            else:
+                try:
+                    records.append(record_of(span))
+                except Exception as error:
+                    log.failed("making a record", error)
+                    self._lose(ENCODE_FAILED, 1)
             heavy += size
             if done % CHUNK == 0 or (size and is_turn_over()):
                 await give_way()
             if done == len(spans) or heavy > _HEAVY:
-                position, self._batched = self._batched, self._batched + done - begun
+                if self._tail is None:
+                    position, self._batched = self._batched, self._batched + done - begun
                 if records:
                     self._dispatch(records, position, heavy, self._deliveries)
                 begun, heavy, records = done, 0, []
@@ -313,6 +367,8 @@ class Worker:
     def _answer(self, *, everybody: bool = False) -> None:
         """Answer the flushes whose spans are all accounted for; at the end, everybody who still waits."""
         oldest = min((batch.position for batch in self._unsettled), default=self._batched)
+        if self._flushes and self._tail is not None and (held := self._tail.next_position()) is not None:
+            oldest = min(oldest, held)
         waiting = []
         for flush in self._flushes:
             if everybody or oldest >= flush.target:

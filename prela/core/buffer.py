@@ -31,6 +31,7 @@ EXPORT_FAILED: Final = "export_failed"
 ENCODE_FAILED: Final = "encode_failed"
 EXIT_DEADLINE: Final = "exit_deadline"
 NO_STACK: Final = "no_stack"
+TAIL_FULL: Final = "tail_full"
 
 
 class Buffer:

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final, ParamSpec, TypeVar
 
 from prela.core import log
-from prela.core.silent import NO_SPAN, SUPPRESSION, RemoteSpan
+from prela.core.silent import NO_SPAN, SUPPRESSION, RemoteSpan, current_or_none
 from prela.core.span import Span, current_span, settle_current
 from prela.core.span_context import SpanContext, checked_context
 
@@ -44,7 +44,7 @@ usage: Final = Usage()
 def get_current_span() -> Span:
     """Return the span that a new one would be the child of. Outside any span, one that records nothing."""
     try:
-        return settle_current() or NO_SPAN
+        return current_or_none() or NO_SPAN
     except Exception:
         return NO_SPAN
 
@@ -129,6 +129,15 @@ def _holding(variable: ContextVar[Any], value: object) -> Iterator[None]:
 
 Tokens = list[tuple[ContextVar[Any], Token[Any]]]
 
+_variables: tuple[ContextVar[Any], ...] = (current_span, _baggage, _propagated)
+
+
+def hold_apart(variable: ContextVar[Any]) -> None:
+    """Have a `Scope` hold this variable apart too, besides our own; it needs a default."""
+    global _variables
+    if variable not in _variables:
+        _variables = (*_variables, variable)
+
 
 class Scope:
     """The context variables of ours, held apart from the caller's: for code that runs in steps, as generators do.
@@ -138,19 +147,18 @@ class Scope:
     steps may overlap.
     """
 
-    __slots__ = ("_inside",)
-
-    _VARIABLES: tuple[ContextVar[Any], ...] = (current_span, _baggage, _propagated)
+    __slots__ = ("_inside", "_variables")
 
     def __init__(self, span: Span) -> None:
-        self._inside: tuple[Any, ...] = (span, _baggage.get(), _propagated.get())
+        self._variables = _variables
+        self._inside: tuple[Any, ...] = (span, *(variable.get() for variable in _variables[1:]))
 
     def enter(self) -> Tokens:
         """Begin a step; give what is returned to `leave`."""
         tokens: Tokens = []
         try:
             if current_span.get() is not SUPPRESSION:
-                for variable, value in zip(self._VARIABLES, self._inside, strict=True):
+                for variable, value in zip(self._variables, self._inside, strict=True):
                     tokens.append((variable, variable.set(value)))
         except Exception as error:
             log.failed("entering a step", error)
@@ -159,7 +167,7 @@ class Scope:
     def leave(self, tokens: Tokens) -> None:
         """End a step. In another context than it began in, as when a collector ends it, nothing is touched."""
         try:
-            inside = tuple(variable.get() for variable in self._VARIABLES)
+            inside = tuple(variable.get() for variable in self._variables)
             for variable, token in reversed(tokens):
                 variable.reset(token)
             if tokens:

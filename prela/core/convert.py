@@ -61,6 +61,9 @@ def record_of(span: Span) -> SpanRecord:
     if details is not None:
         force_setattr(record, "kind", intern(str(details.kind)))  # interned: a default is omitted by identity
         force_setattr(record, "dropped", _dropped(details))
+        if details.scope:
+            force_setattr(record, "scope", details.scope)
+            force_setattr(record, "otlp", details.otlp)
     return record
 
 

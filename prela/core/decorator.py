@@ -7,8 +7,9 @@ while the generator's own code runs, never while its consumer's does.
 import sys
 import types
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from contextlib import AbstractContextManager
 from functools import wraps
-from typing import Any, NamedTuple, TypeVar, overload
+from typing import Any, NamedTuple, Protocol, TypeVar, overload
 
 from prela.core import log
 from prela.core.context import Scope
@@ -17,6 +18,22 @@ from prela.core.tracer import Tracer
 from prela.record.enums import SpanType
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Plan(Protocol):
+    """How each call of a function is traced."""
+
+    def span(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], /) -> AbstractContextManager[Any]:
+        """A span to enter, for one call."""
+        ...
+
+    def start_span(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], /) -> Span:
+        """A span that has started, for one call of a generator."""
+        ...
+
+    def record_result(self, span: Any, result: object, /) -> None:
+        """Note what the call returned."""
+        ...
 
 
 class _Plan(NamedTuple):
@@ -119,10 +136,11 @@ def _decorate(
     name = name or getattr(func, "__qualname__", None) or type(func).__qualname__
     arguments = _argument_namer(func, method) if capture_args else None
     plan = _Plan(tracer, name, span_type, attributes, arguments, capture_result)
-    return _wrapper(func, plan)
+    return wrapped(func, plan)
 
 
-def _wrapper(func: Any, plan: _Plan) -> Any:
+def wrapped(func: Any, plan: Plan) -> Any:
+    """Return the function with a span around each call, of the sort that suits the function's own."""
     # Imported here: inspect is slow to import, and a program that never decorates does not need it.
     import inspect
 
@@ -143,7 +161,7 @@ def _is_awaitable(func: Any) -> bool:
     return bool(getattr(getattr(func, "__code__", None), "co_flags", 0) & CO_ITERABLE_COROUTINE)
 
 
-def _function(func: Any, plan: _Plan) -> Any:
+def _function(func: Any, plan: Plan) -> Any:
     @wraps(func)
     def traced(*args: Any, **kwargs: Any) -> Any:
         with plan.span(args, kwargs) as span:
@@ -154,7 +172,7 @@ def _function(func: Any, plan: _Plan) -> Any:
     return traced
 
 
-def _coroutine_function(func: Any, plan: _Plan) -> Any:
+def _coroutine_function(func: Any, plan: Plan) -> Any:
     @wraps(func)
     async def traced(*args: Any, **kwargs: Any) -> Any:
         with plan.span(args, kwargs) as span:
@@ -170,7 +188,7 @@ class _Steps:
 
     __slots__ = ("_closing", "_plan", "_scope", "_span")
 
-    def __init__(self, plan: _Plan, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    def __init__(self, plan: Plan, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         self._plan = plan
         self._span = plan.start_span(args, kwargs)
         self._scope = Scope(self._span)
@@ -205,7 +223,7 @@ class _Steps:
         self._span._end_with(error, stream="error")
 
 
-def _generator(func: Any, plan: _Plan) -> Any:
+def _generator(func: Any, plan: Plan) -> Any:
     @wraps(func)
     def traced(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         generator = func(*args, **kwargs)
@@ -228,7 +246,7 @@ def _generator(func: Any, plan: _Plan) -> Any:
     return traced
 
 
-def _async_generator(func: Any, plan: _Plan) -> Any:
+def _async_generator(func: Any, plan: Plan) -> Any:
     @wraps(func)
     async def traced(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         generator = func(*args, **kwargs)

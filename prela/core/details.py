@@ -37,6 +37,8 @@ class Details:
         "held",
         "kind",
         "links",
+        "otlp",
+        "scope",
         "shares",
         "size",
         "status",
@@ -60,6 +62,10 @@ class Details:
         """Bytes of what these hold on to alone."""
         self.shares: list[Share] = []
         """Texts that they hold on to, and others may too."""
+        self.scope: dict[str, Any] = {}
+        """The instrumentation scope, of a span that another framework's API started."""
+        self.otlp: dict[str, Any] = {}
+        """What else is known of it, as the record's field of that name."""
         self.size: int = 0
         """Bytes beyond what every span is charged, by estimate."""
         self._overwrote = False

@@ -2,25 +2,32 @@
 
 from collections.abc import Callable
 from itertools import count
+from typing import TYPE_CHECKING
 
 from prela.core.buffer import Buffer
 from prela.core.settings import Settings
+
+if TYPE_CHECKING:
+    from prela.core.tail import Verdict
 
 
 class LocalTrace:
     """One trace, as far as it lies in this process and under one `Settings`."""
 
     __slots__ = (
+        "__weakref__",
         "_hex_id",
         "buffer",
         "clock",
         "epoch",
         "incomplete",
         "indexes",
+        "is_over",
         "parent_id",
         "settings",
         "trace_id",
         "trace_state",
+        "verdict",
     )
 
     def __init__(self, settings: Settings, trace_id: int, parent_id: str | None = None, trace_state: str = "") -> None:
@@ -35,6 +42,10 @@ class LocalTrace:
         self.parent_id: str | None = parent_id
         """The span id of the local root's parent, which is in another process or under older settings."""
         self.trace_state: str = trace_state
+        self.is_over: bool = False
+        """Set when the local root has ended, where tail sampling asks."""
+        self.verdict: Verdict | None = None
+        """What tail sampling has decided, once it has."""
         self.incomplete: bool = False
         """Set when a span of this trace was shed."""
         self._hex_id = ""

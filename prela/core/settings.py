@@ -8,6 +8,7 @@ from prela.core.buffer import Buffer
 from prela.core.ids import IdGenerator
 from prela.core.outcome import Explain, explain_builtin
 from prela.core.sampler import AlwaysOn, Sampler, verdict_on_roots
+from prela.core.tail import Tail, TailSampling
 from prela.core.tally import Tally
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Settings:
         "resource",
         "sampler",
         "service_name",
+        "tail",
         "unsampled",
         "verdict_on_roots",
         "wall_clock",
@@ -80,6 +82,7 @@ class Settings:
         capture_content: bool = True,
         limits: Limits | None = None,
         explain: Explain = explain_builtin,
+        tail_sampling: TailSampling | None = None,
         clock: Callable[[], int] = monotonic_ns,
         wall_clock: Callable[[], int] = time_ns,
     ) -> None:
@@ -95,6 +98,7 @@ class Settings:
         self.unsampled: Tally = self.counters.unsampled
         self.sampler: Sampler = sampler or AlwaysOn()
         self.verdict_on_roots: bool | None = verdict_on_roots(self.sampler)
+        self.tail: Tail | None = None if tail_sampling is None else Tail(tail_sampling)
         self.redact: Redact | None = redact
         self.capture_content: bool = capture_content
         """Whether integrations record what is said to a model, and what it says."""
@@ -114,6 +118,7 @@ class Settings:
             capture_content=self.capture_content,
             limits=self.limits,
             explain=self.explain,
+            tail_sampling=None if self.tail is None else self.tail.policy,
             clock=self.clock,
             wall_clock=self.wall_clock,
             counters=counters,

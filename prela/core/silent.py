@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from prela.core.details import Complete
-from prela.core.readable import NOT_STARTED
+from prela.core.readable import CLOSED, NOT_STARTED
 from prela.core.span import Span, current_span, settle_current
 from prela.core.span_context import Event, Link, SpanContext
 from prela.core.tally import Tally
@@ -60,10 +60,21 @@ class SilentSpan(Span):
     def end(self) -> None:
         pass
 
-    def _end_with(self, error: BaseException | None, *, stream: str | None = None) -> None:
+    def _end_with(self, error: BaseException | None, *, stream: str | None = None, at: int | None = None) -> None:
+        pass
+
+    def _add_event_at(self, name: str, attributes: Mapping[str, object] | None, at: int | None) -> None:
+        pass
+
+    def _record_exception_at(
+        self, exception: BaseException, attributes: Mapping[str, object] | None, at: int | None
+    ) -> None:
         pass
 
     def _begin(self) -> None:
+        pass
+
+    def _start_at(self, at: int) -> None:
         pass
 
     @property
@@ -203,7 +214,7 @@ class UnsampledChild(SilentSpan):
 
     @property
     def context(self) -> SpanContext:
-        current = _get()
+        current = current_or_none()
         return current.context if isinstance(current, UnsampledRoot) else super().context
 
 
@@ -218,6 +229,49 @@ class RemoteSpan(SilentSpan):
     @property
     def context(self) -> SpanContext:
         return self._context
+
+
+class StandIn(SilentSpan):
+    """Current while the context of another framework is attached, in the place of the span which that names.
+
+    One and the same span may be attached many times, in several tasks, and detached in any order; a span has one token,
+    so each attachment has a stand-in with a token of its own. Nobody is handed one: `current_or_none` looks behind it.
+    """
+
+    __slots__ = ("stands_for",)
+
+    stands_for: Span | None
+    """None where the other context names no span: what starts below it is a root."""
+
+    def __init__(self, stands_for: Span | None) -> None:
+        self.stands_for = stands_for
+        self._writable = CLOSED  # there is nothing to end, for those who end what was left behind
+        self._token = _set(self)
+
+    def leave(self) -> None:
+        """Make current what was before, or be passed over from now on, as a span left out of order or elsewhere is."""
+        try:
+            if settle_current() is self:
+                _reset(self._token)  # type: ignore[arg-type]
+                self._token = None
+                return
+        except (ValueError, RuntimeError):
+            pass
+        self.__class__ = LeftStandIn
+
+
+class LeftStandIn(StandIn):
+    """What a stand-in becomes that was left out of order or in another context."""
+
+    __slots__ = ()
+
+    is_left = True
+
+
+def current_or_none() -> Span | None:
+    """Return the span that is current here, after `settle_current`, and the one meant where a stand-in is."""
+    current = settle_current()
+    return current.stands_for if isinstance(current, StandIn) else current
 
 
 class Suppression(SilentSpan):

@@ -130,9 +130,13 @@ class Span(ReadableSpan):
 
     def add_event(self, name: str, attributes: Mapping[str, object] | None = None) -> None:
         """Record that something happened now."""
+        self._add_event_at(name, attributes, None)
+
+    def _add_event_at(self, name: str, attributes: Mapping[str, object] | None, at: int | None) -> None:
+        """`add_event`, at a time in nanoseconds since the Unix epoch."""
         try:
             if details := self._open_details("add_event"):
-                details.add_event(self._limits, name, self._trace.clock(), attributes)
+                details.add_event(self._limits, name, self._moment(at), attributes)
         except Exception as error:
             log.failed("add_event", error)
 
@@ -150,12 +154,17 @@ class Span(ReadableSpan):
 
     def record_exception(self, exception: BaseException, attributes: Mapping[str, object] | None = None) -> None:
         """Record an exception as an event. The status stays as it is."""
+        self._record_exception_at(exception, attributes, None)
+
+    def _record_exception_at(
+        self, exception: BaseException, attributes: Mapping[str, object] | None, at: int | None
+    ) -> None:
         try:
             if details := self._open_details("record_exception"):
                 if not self._trace.settings.capture_content:
                     withhold_quoting(exception)
                 recorded = {**exception_attributes(exception), **(attributes or {})}
-                details.add_event(self._limits, "exception", self._trace.clock(), recorded)
+                details.add_event(self._limits, "exception", self._moment(at), recorded)
         except Exception as error:
             log.failed("record_exception", error)
 
@@ -181,15 +190,18 @@ class Span(ReadableSpan):
         """End the span now. It stays current where it was entered, until it is left."""
         self._end_with(None)
 
-    def _end_with(self, error: BaseException | None, *, stream: str | None = None) -> None:
-        """End the span now, with the status that `error` gives it; `stream` says how a stream ended, but for errors."""
+    def _end_with(self, error: BaseException | None, *, stream: str | None = None, at: int | None = None) -> None:
+        """End the span now, with the status that `error` gives it; `stream` says how a stream ended, but for errors.
+
+        `at` is a time that is not now, in nanoseconds since the Unix epoch.
+        """
         try:
             if not self._is_started:
                 log.warn_once("end", "prela: end() of a span that was never started was ignored (told once)")
             elif details := self._open_details("end"):
                 if stream is not None:
                     self._attributes[STREAM_OUTCOME] = stream
-                self._finish(details, error, stream=stream is not None)
+                self._finish(details, error, stream=stream is not None, at=at)
         except Exception as failure:
             log.failed("ending a span", failure)
 
@@ -203,6 +215,10 @@ class Span(ReadableSpan):
             self._start = clock()
             self._index = next(trace.indexes)
             self._token = NOT_ENTERED
+
+    def _start_at(self, at: int) -> None:
+        """Have started at another time than it did: nanoseconds since the Unix epoch."""
+        self._start = at - self._trace.epoch
 
     def _enter_started(self) -> Self:
         """`with` on a span that has started: it becomes current. On one that was entered or ended, nothing happens: a
@@ -233,6 +249,12 @@ class Span(ReadableSpan):
         """`set_attribute` for what is not plainly small."""
         if details := self._open_details("set_attribute"):
             details.set_attribute(self._attributes, self._limits, key if type(key) is str else str(key), value)
+
+    def _moment(self, at: int | None) -> int:
+        """A time of the local trace's clock: that of nanoseconds since the Unix epoch, or now."""
+        trace = self._trace
+        clock = trace.clock
+        return clock() if at is None else at - trace.epoch
 
     @property
     def _limits(self) -> Limits:
@@ -269,21 +291,21 @@ class Span(ReadableSpan):
         # before it (`settle_current`); contexts that inherited it keep it.
         self.__class__ = LeftSpan
 
-    def _finish(self, details: Details, error: BaseException | None, *, stream: bool = False) -> None:
+    def _finish(
+        self, details: Details, error: BaseException | None, *, stream: bool = False, at: int | None = None
+    ) -> None:
         mine = object()
         if _claims.setdefault(id(self), mine) is not mine:
             return
         try:
             if self._writable is not CLOSED:
-                self._finish_once(details, error, stream)
+                self._finish_once(details, error, stream, self._moment(at))
         finally:
             del _claims[id(self)]
 
-    def _finish_once(self, details: Details, error: BaseException | None, stream: bool) -> None:
+    def _finish_once(self, details: Details, error: BaseException | None, stream: bool, end: int) -> None:
         trace = self._trace
         settings = trace.settings
-        clock = trace.clock
-        end = clock()
         try:
             if error is not None:
                 if not settings.capture_content:

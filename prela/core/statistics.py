@@ -28,11 +28,11 @@ class Statistics(NamedTuple):
     queued: int
     """Ended, waiting for the worker."""
     in_flight: int
-    """Taken by the worker, not yet answered for by every exporter."""
+    """Taken by the worker, not yet answered for by every exporter; those that tail sampling holds are among them."""
     exported: int
     """Acknowledged by every exporter."""
     unsampled: int
-    """In traces that the sampler did not choose."""
+    """In traces that the sampler did not choose, nor tail sampling."""
     dropped: Mapping[str, int]
     """Lost, by reason; a span that one exporter of several refused is here. Only reasons that happened are listed."""
     exporters: Mapping[str, ExporterStatistics]

@@ -19,6 +19,7 @@ from prela.core.silent import (
     UNSAMPLED,
     RemoteSpan,
     SilentSpan,
+    StandIn,
     UnsampledChild,
     UnsampledRoot,
     unsampled_root,
@@ -147,6 +148,8 @@ class Tracer:
         current = settle_current()
         if current is SUPPRESSION:
             return SUPPRESSION
+        if isinstance(current, StandIn):
+            current = current.stands_for
         chosen = current if isinstance(parent, _Current) else parent
         if isinstance(chosen, UnsampledRoot):
             next(chosen.descendants)
@@ -177,7 +180,9 @@ class Tracer:
         trace = parent._trace
         if trace.settings is settings:
             return trace, parent
-        return LocalTrace(settings, trace.trace_id, parent.span_id, trace.trace_state), None
+        below = LocalTrace(settings, trace.trace_id, parent.span_id, trace.trace_state)
+        below.verdict = trace.verdict
+        return _begun(below), None
 
     def _start_trace(
         self, settings: Settings, remote: SpanContext | None, name: str, span_type: SpanType | str
@@ -192,8 +197,8 @@ class Tracer:
         ):
             return unsampled_root(settings.unsampled, trace_id)
         if remote is None:
-            return LocalTrace(settings, trace_id)
-        return LocalTrace(settings, trace_id, remote.span_id, remote.trace_state)
+            return _begun(LocalTrace(settings, trace_id))
+        return _begun(LocalTrace(settings, trace_id, remote.span_id, remote.trace_state))
 
     def _dress(
         self, span: Span, attributes: Mapping[str, object] | None, kind: SpanKind | str, links: Links | None
@@ -209,6 +214,14 @@ class Tracer:
                 span.add_link(link)
         except TypeError as error:
             log.failed("links", error)
+
+
+def _begun(trace: LocalTrace) -> LocalTrace:
+    """The local trace, made known to tail sampling, where there is any."""
+    tail = trace.settings.tail
+    if tail is not None and trace.verdict is None:
+        tail.begin(trace)
+    return trace
 
 
 def _remote(parent: object) -> SpanContext | None:

@@ -25,6 +25,9 @@ OPERATION: Final = "gen_ai.operation.name"
 OPENINFERENCE_KIND: Final = "openinference.span.kind"
 """OpenInference semantic conventions, which Arize Phoenix shows."""
 
+TRACELOOP_KIND: Final = "traceloop.span.kind"
+"""OpenLLMetry's."""
+
 _TYPE_OF_OPERATION: Final = {
     "chat": SpanType.LLM.value,
     "generate_content": SpanType.LLM.value,
@@ -41,6 +44,7 @@ _TYPE_OF_KIND: Final = {
     "AGENT": SpanType.AGENT.value,
     "TOOL": SpanType.TOOL.value,
 }
+_TYPE_OF_TRACELOOP_KIND: Final = {"agent": SpanType.AGENT.value, "tool": SpanType.TOOL.value}
 _HINTS: Final[Mapping[str, Mapping[str, str]]] = {
     SpanType.LLM: {OPENINFERENCE_KIND: "LLM"},  # which of the three operations it was is not known
     SpanType.EMBEDDING: {OPERATION: "embeddings", OPENINFERENCE_KIND: "EMBEDDING"},
@@ -55,9 +59,11 @@ def implied_type(attributes: Mapping[str, Any]) -> str:
     operation = attributes.get(OPERATION)
     if isinstance(operation, str) and operation in _TYPE_OF_OPERATION:
         return _TYPE_OF_OPERATION[operation]
-    kind = attributes.get(OPENINFERENCE_KIND)
-    custom = SpanType.CUSTOM.value
-    return _TYPE_OF_KIND.get(kind, custom) if isinstance(kind, str) else custom
+    for name, types in ((OPENINFERENCE_KIND, _TYPE_OF_KIND), (TRACELOOP_KIND, _TYPE_OF_TRACELOOP_KIND)):
+        kind = attributes.get(name)
+        if isinstance(kind, str) and kind in types:
+            return types[kind]
+    return SpanType.CUSTOM.value
 
 
 def hints_of_type(span_type: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
