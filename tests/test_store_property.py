@@ -147,6 +147,7 @@ QUERIES = st.builds(
     since=maybe(st.integers(0, 4) | st.just(-(10**30))),
     until=maybe(st.integers(0, 4) | st.just(10**30)),
     min_duration=maybe(st.sampled_from([0.0, 2e-9, 5e-9, float("inf"), -1.0])),
+    model=maybe(WORDS),
 )
 
 
@@ -158,6 +159,7 @@ def matches(line: bytes, record: SpanRecord, query: Query) -> bool:
         and query.span_type in (None, record.span_type)
         and query.status in (None, record.status)
         and query.service in (None, record.service_name)
+        and query.model in (None, record.attributes.get("gen_ai.request.model"))
         and all(k in record.attributes and as_text(record.attributes[k]) == v for k, v in query.attributes.items())
         and any(form in line for form in forms)
         and (query.since is None or record.start_time_unix_nano >= query.since)
