@@ -43,6 +43,7 @@ export function Grid({ model, shown, rows, view, active, open, collapsed, found,
   useEffect(() => {
     if (rows[active] >= 0) reveal(scroller.current, rows[active]);
   }, [active, rows]);
+  useScrollbar(scroller);
   useZoomingWheel(scroller, view, model.length, on.view);
 
   const made = (item) => {
@@ -97,6 +98,14 @@ function reveal(element, row) {
   const room = element.clientHeight - 2 * ROW_HEIGHT;
   if (top < element.scrollTop) element.scrollTop = top;
   else if (top > element.scrollTop + room) element.scrollTop = top - room;
+}
+
+/** The width of the scroll bar, for what stands under the grid and is to be in line with it. */
+function useScrollbar(scroller) {
+  useLayoutEffect(() => {
+    const element = scroller.current;
+    element.parentElement.style.setProperty("--scrollbar", `${element.offsetWidth - element.clientWidth}px`);
+  }, []);
 }
 
 /** Ctrl and the wheel zoom, about the pointer; shift and the wheel move the view. */

@@ -28,7 +28,7 @@ export function Profile({ model, view, onView }) {
           y: { range: () => [0, Math.max(1, peak) * 1.1] },
         },
         axes: [
-          { stroke: colour.muted, size: 22, font: colour.font, grid: { stroke: colour.line, width: 1 }, ticks: { show: false }, values: (_chart, at) => at.map((ns) => (ns ? nanoseconds(ns) : "0")) },
+          { stroke: colour.muted, size: 22, font: colour.font, grid: { stroke: colour.line, width: 1 }, ticks: { show: false }, values: (_chart, at) => at.map((ns) => (ns ? nanoseconds(ns) : "")) },
           { show: false },
         ],
         series: [

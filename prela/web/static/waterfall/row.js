@@ -59,7 +59,7 @@ function Bar({ model, span, view, status, isCritical }) {
       style=${{ left: `${place.left}%`, width: `${place.width}%` }}
     ><${Waits} waits=${model.waits(span)} length=${end - start} place=${place} /></div>
     ${isCritical ? model.critical.get(span).map(([from, to]) => html`<${Stretch} place=${placed(view, from, to)} />`) : null}
-    ${(model.marks[span] ?? []).map(([at, name]) => (isIn(start + at) ? html`<span class="tick" title="${name}, after ${nanoseconds(at)}" style=${{ left: across(start + at) }}></span>` : null))}
+    ${(model.marks[span] ?? []).map(([at, name]) => (isIn(at) ? html`<span class="tick" title="${name}, after ${nanoseconds(at - start)}" style=${{ left: across(at) }}></span>` : null))}
     ${model.firstChunks[span] !== undefined && isIn(start + model.firstChunks[span])
       ? html`<span class="first-chunk" title="first chunk after ${nanoseconds(model.firstChunks[span])}" style=${{ left: across(start + model.firstChunks[span]) }}></span>`
       : null}

@@ -1,0 +1,141 @@
+"""From the list to a trace, to a span, to a comparison: as a person would, with a mouse."""
+
+import json
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from tests.browser import folders
+from tests.browser.conftest import OpenPage, serving
+from tests.traces import MS, START, record
+
+
+def asked(site: str, path: str) -> Any:
+    with urllib.request.urlopen(site + path) as response:
+        return json.load(response)
+
+
+def demo_ids(site: str) -> list[str]:
+    return [t["trace_id"] for t in asked(site, "/api/traces?limit=100")["traces"] if t["name"] == "research_agent"]
+
+
+def test_an_empty_folder_says_how_to_begin(open_page: OpenPage, tmp_path: Path) -> None:
+    with serving(tmp_path) as base:
+        page = open_page(base + "/")
+        assert "prela demo" in page.locator(".empty").inner_text()
+
+
+def test_a_trace_that_is_written_while_the_list_is_open_appears_in_it(open_page: OpenPage, tmp_path: Path) -> None:
+    with serving(tmp_path) as base:
+        page = open_page(base + "/")
+        page.locator(".empty").wait_for()
+        folders.write(tmp_path, "late", [record("late arrival", end_time_unix_nano=START + MS)])
+        page.get_by_text("late arrival").wait_for(timeout=10_000)
+
+
+def test_the_slow_call_of_the_demo_is_the_first_thing_that_its_trace_names(open_page: OpenPage, site: str) -> None:
+    page = open_page(site + "/")
+    page.get_by_role("link", name="research_agent").first.click()
+    chip = page.locator(".chip").first
+    chip.wait_for()
+    assert "summarise thread pools" in chip.inner_text()
+    chip.click()
+    panel = page.get_by_role("complementary", name="Span")
+    assert "chat gpt-4o-mini" in panel.inner_text()
+    panel.get_by_text("Summarise: thread pools").first.wait_for()
+    assert "Thread pools run blocking work beside the loop." in panel.inner_text()
+
+
+def test_the_list_can_be_narrowed_to_a_name_and_to_errors(open_page: OpenPage, site: str) -> None:
+    page = open_page(site + "/")
+    page.get_by_label("name or id").fill("research")
+    page.wait_for_function("document.querySelectorAll('.traces tbody tr').length === 2")
+    page.get_by_label("name or id").fill("everything")
+    page.get_by_label("with errors").check()
+    page.wait_for_function("document.querySelectorAll('.traces tbody tr').length === 1")
+    assert "name=everything" in page.url
+    assert "errors=true" in page.url
+    page.reload()
+    page.locator(".traces tbody tr").first.wait_for()
+    assert page.locator(".traces tbody tr").count() == 1
+
+
+def test_two_ticked_traces_are_compared_the_older_first(open_page: OpenPage, site: str) -> None:
+    newer, older = demo_ids(site)
+    page = open_page(site + "/?name=research")
+    page.wait_for_function("document.querySelectorAll('.traces tbody tr').length === 2")
+    for box in page.locator(".traces input[type=checkbox]").all():
+        box.check()
+    page.get_by_role("link", name="Compare the two").click()
+    page.locator(".changes tbody tr").first.wait_for()
+    assert f"before={older}&after={newer}" in page.url
+    answer = asked(site, f"/api/compare?before={older}&after={newer}")
+    assert page.locator(".changes tbody tr").count() == len(answer["changes"])
+    page.locator(".changes tbody tr .pair a").first.click()
+    page.get_by_role("complementary", name="Span").wait_for()
+
+
+def test_what_is_searched_for_leads_to_its_span(open_page: OpenPage, site: str) -> None:
+    page = open_page(site + "/search")
+    page.get_by_label("name", exact=True).fill("query_archive")
+    page.get_by_label("status").select_option("error")
+    page.get_by_role("button", name="Search").click()
+    page.locator(".results tbody tr").first.wait_for()
+    assert page.locator(".results tbody tr").count() == 2
+    page.locator(".results tbody a").first.click()
+    panel = page.get_by_role("complementary", name="Span")
+    panel.get_by_text("ConnectionError").first.wait_for()
+    page.go_back()
+    page.locator(".results tbody tr").first.wait_for()
+
+
+def test_a_search_that_makes_no_sense_is_answered_in_words(open_page: OpenPage, site: str) -> None:
+    page = open_page(site + "/search?min_duration=soon", may_complain="Failed to load resource")
+    assert page.get_by_role("alert").inner_text().strip("✗ ")
+
+
+def test_the_stats_have_a_row_for_each_group_and_lead_to_its_spans(open_page: OpenPage, site: str) -> None:
+    page = open_page(site + "/stats?by=type")
+    page.locator(".totals tbody tr").first.wait_for()
+    assert page.locator(".totals tbody tr").count() == len(asked(site, "/api/stats?by=type")["totals"])
+    page.locator(".chart canvas").first.wait_for()
+    page.get_by_label("by", exact=True).select_option("name")
+    page.get_by_role("link", name="query_archive").click()
+    assert "group=query_archive" in page.url
+    row = page.locator(".totals tr", has_text="query_archive")
+    row.get_by_role("link", name="spans").click()
+    page.locator(".results tbody tr").first.wait_for()
+
+
+def test_a_call_of_a_model_is_a_conversation_with_tools_and_its_stream(open_page: OpenPage, site: str) -> None:
+    page = open_page(f"{site}/traces/{folders.TALK}?span={'2' * 16}")
+    page.locator(".message").first.wait_for()
+    roles = [text.split()[0] for text in page.locator(".message > header").all_inner_texts()]
+    assert roles == ["system", "user", "assistant", "tool", "user", "assistant"]
+    assert '"city": "Paris"' in page.locator(".tool.call").inner_text()
+    assert "weather answers" in page.locator(".tool.result").inner_text()
+    assert "image" in page.locator(".media").inner_text()
+    panel = page.locator(".panel").inner_text()
+    assert "1,200, 1,000 of them cached" in panel
+    assert "200 tokens/s" in panel
+    assert "gpt-4o (answered by gpt-4o-2026)" in panel
+    page.get_by_label("find in attributes").fill("chunks")
+    assert page.locator(".attributes dt").count() == 1
+
+
+def test_a_trace_that_is_not_there_is_said_to_be_missing(open_page: OpenPage, site: str) -> None:
+    page = open_page(f"{site}/traces/{'9' * 32}", may_complain="Failed to load resource")
+    assert "9999" in page.get_by_role("alert").inner_text()
+
+
+def test_the_theme_that_was_chosen_is_there_after_a_reload(open_page: OpenPage, site: str) -> None:
+    page = open_page(site + "/", color_scheme="light")
+    ground = "getComputedStyle(document.documentElement).backgroundColor"
+    light = page.evaluate(ground)
+    page.get_by_label("Theme: as the system").click()
+    page.get_by_label("Theme: light").click()
+    page.get_by_label("Theme: dark").wait_for()
+    dark = page.evaluate(ground)
+    assert dark != light
+    page.reload()
+    assert page.evaluate(ground) == dark

@@ -1,0 +1,207 @@
+"""The waterfall against the data that it draws, and everything that keys do in it."""
+
+from typing import Any
+
+import pytest
+
+from tests.browser import folders
+from tests.browser.conftest import OpenPage
+from tests.browser.test_pages import asked, demo_ids
+
+BOXES = """() => [...document.querySelectorAll('.row')].map(row => {
+  const bar = row.querySelector('.bar-of').getBoundingClientRect();
+  const room = row.querySelector('.cell-time').getBoundingClientRect();
+  return [Number(row.dataset.span), (bar.left - room.left - 1) / (room.width - 1), bar.width / (room.width - 1), room.width];
+})"""
+
+
+def opened(open_page: OpenPage, address: str, **options: Any) -> Any:
+    page = open_page(address, **options)
+    page.locator(".row").first.wait_for()
+    page.locator(".grid").focus()
+    return page
+
+
+def active(page: Any) -> str:
+    name: str = page.evaluate("document.querySelector('.row.is-active .name').textContent")
+    return name
+
+
+def assert_drawn_as(page: Any, trace: dict[str, Any], begin: float, end: float) -> None:
+    boxes = page.evaluate(BOXES)
+    assert boxes
+    columns = trace["columns"]
+    for span, left, width, pixels in boxes:
+        start = max(begin, columns["start"][span])
+        finish = min(end, columns["end"][span])
+        assert left == pytest.approx((start - begin) / (end - begin), abs=1.5 / pixels)
+        assert width == pytest.approx((finish - start) / (end - begin), abs=3.5 / pixels)
+
+
+def test_bars_lie_where_the_times_say(open_page: OpenPage, site: str) -> None:
+    trace = asked(site, f"/api/traces/{demo_ids(site)[0]}")
+    page = opened(open_page, f"{site}/traces/{trace['trace_id']}", height=1600)
+    assert page.locator(".row").count() == trace["spans"]
+    assert_drawn_as(page, trace, 0, trace["duration_ns"])
+
+
+def test_zoomed_bars_lie_where_the_times_say_too(open_page: OpenPage, site: str) -> None:
+    trace = asked(site, f"/api/traces/{folders.BIG}")
+    begin, end = 100_000_000, 140_000_000
+    page = opened(open_page, f"{site}/traces/{trace['trace_id']}?view={begin}-{end}&span={trace['columns']['span_id'][110]}")
+    columns = trace["columns"]
+    seen = page.evaluate(
+        "() => [...document.querySelectorAll('.row')].filter(r => r.querySelector('.bar-of')).map(r => Number(r.dataset.span))"
+    )
+    assert 110 in seen
+    assert all(columns["end"][span] >= begin and columns["start"][span] <= end for span in seen)
+    page.evaluate("document.querySelectorAll('.row').forEach(row => row.querySelector('.bar-of') || row.remove())")
+    assert_drawn_as(page, trace, begin, end)
+
+
+def test_the_critical_path_is_drawn_under_the_bars_that_it_passes(open_page: OpenPage, site: str) -> None:
+    trace = asked(site, f"/api/traces/{demo_ids(site)[0]}")
+    page = opened(open_page, f"{site}/traces/{trace['trace_id']}", height=1600)
+    drawn = "[...document.querySelectorAll('.row')].filter(r => r.querySelector('.critical')).map(r => Number(r.dataset.span))"
+    assert sorted(page.evaluate(drawn)) == sorted({span for span, *_ in trace["critical"]["segments"] if span >= 0})
+    page.keyboard.press("c")
+    page.wait_for_function("!document.querySelector('.critical')")
+    page.get_by_role("button", name="all ").click()
+    assert page.locator(".ranked li").count() == len({span for span, *_ in trace["critical"]["segments"] if span >= 0})
+
+
+def test_arrows_walk_the_tree_and_fold_it(open_page: OpenPage, site: str) -> None:
+    page = opened(open_page, f"{site}/traces/{demo_ids(site)[0]}")
+    whole = page.locator(".grid").get_attribute("aria-rowcount")
+    page.keyboard.press("ArrowDown")
+    assert active(page) == "search"
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowDown")
+    assert active(page) == "summarise_all"
+    assert page.locator(".row[aria-expanded=false]").count() == 1
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".grid").get_attribute("aria-rowcount") == whole
+    page.keyboard.press("ArrowRight")
+    assert active(page) == "fan_out"
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    assert active(page) == "search"
+    page.keyboard.press("End")
+    assert active(page) == "chat gpt-4o-mini"
+    page.keyboard.press("Home")
+    assert active(page) == "research_agent"
+
+
+def test_enter_opens_the_panel_and_escape_closes_it(open_page: OpenPage, site: str) -> None:
+    page = opened(open_page, f"{site}/traces/{demo_ids(site)[0]}")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    panel = page.get_by_role("complementary", name="Span")
+    assert "search" in panel.locator("h2").inner_text()
+    page.keyboard.press("ArrowDown")
+    panel.get_by_role("heading", name="fan_out").wait_for()
+    page.keyboard.press("Escape")
+    panel.wait_for(state="detached")
+    assert "span=" not in page.url
+    assert page.evaluate("document.activeElement.className").startswith("grid")
+
+
+def test_e_leads_to_the_next_error(open_page: OpenPage, site: str) -> None:
+    page = opened(open_page, f"{site}/traces/{folders.BIG}")
+    names = []
+    for _ in range(3):
+        page.keyboard.press("e")
+        names.append(active(page))
+    assert names == ["call 7", "call 1007", "call 2007"]
+    page.keyboard.press("E")
+    assert active(page) == "call 1007"
+    page.keyboard.press("Home")
+    page.keyboard.press("E")
+    assert active(page) == "call 19007"
+
+
+def test_what_is_found_is_counted_and_walked_through_even_where_it_was_folded(open_page: OpenPage, site: str) -> None:
+    page = opened(open_page, f"{site}/traces/{demo_ids(site)[0]}")
+    page.keyboard.press("ArrowLeft")
+    assert page.locator(".row").count() == 1
+    page.keyboard.press("/")
+    page.keyboard.type("QUERY_")
+    page.locator(".found").get_by_text("3").wait_for()
+    page.keyboard.press("Enter")
+    assert active(page) == "query_database"
+    page.keyboard.press("Escape")
+    page.keyboard.press("n")
+    page.keyboard.press("n")
+    assert active(page) == "query_archive"
+    page.keyboard.press("N")
+    assert active(page) == "query_web"
+    assert page.locator(".row.is-found").count() == 3
+    page.reload()
+    page.locator(".found").get_by_text("3").wait_for()
+
+
+def test_zoom_is_in_the_address_and_fit_takes_it_out(open_page: OpenPage, site: str) -> None:
+    page = opened(open_page, f"{site}/traces/{demo_ids(site)[0]}")
+    page.keyboard.press("+")
+    assert "view=" in page.url
+    page.keyboard.press("-")
+    assert "view=" not in page.url
+    page.locator(".axis-time").hover()
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -200)
+    page.keyboard.up("Control")
+    page.wait_for_function("location.search.includes('view=')")
+    page.keyboard.press("0")
+    assert "view=" not in page.url
+
+
+def test_a_stretch_that_is_dragged_over_the_profile_is_what_is_shown(open_page: OpenPage, site: str) -> None:
+    trace = asked(site, f"/api/traces/{demo_ids(site)[0]}")
+    page = opened(open_page, f"{site}/traces/{trace['trace_id']}")
+    over = page.locator(".profile .u-over")
+    over.wait_for()
+    box = over.bounding_box()
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * 0.25, y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.5, y, steps=4)
+    page.mouse.up()
+    page.wait_for_function("location.search.includes('view=')")
+    begin, end = map(int, page.url.partition("view=")[2].split("-"))
+    assert begin == pytest.approx(trace["duration_ns"] * 0.25, rel=0.02)
+    assert end == pytest.approx(trace["duration_ns"] * 0.5, rel=0.02)
+
+
+def test_the_profile_stands_in_line_with_the_waterfall(open_page: OpenPage, site: str) -> None:
+    page = opened(open_page, f"{site}/traces/{demo_ids(site)[0]}")
+    page.locator(".profile .u-over").wait_for()
+    over, axis = (page.locator(what).bounding_box() for what in (".profile .u-over", ".axis-time"))
+    assert over["x"] == pytest.approx(axis["x"] + 1, abs=1.5)
+    assert over["width"] == pytest.approx(axis["width"] - 1, abs=2)
+
+
+def test_twenty_thousand_spans_are_a_few_dozen_rows_at_a_time(open_page: OpenPage, site: str) -> None:
+    page = opened(open_page, f"{site}/traces/{folders.BIG}")
+    assert page.locator(".grid").get_attribute("aria-rowcount") == str(folders.BIG_SPANS + 1)
+    assert page.locator(".row").count() < 80
+    page.keyboard.press("End")
+    page.locator(".row[data-span='19999']").wait_for()
+    assert page.locator(".row").count() < 80
+
+
+def test_an_open_span_an_event_and_a_first_chunk_are_marked(open_page: OpenPage, site: str) -> None:
+    page = opened(open_page, f"{site}/traces/{folders.TALK}")
+    assert page.locator(".row", has_text="still open").locator(".bar-of.status-pending").count() == 1
+    assert page.locator(".row", has_text="still open").locator(".cell-duration").inner_text() == "open"
+    assert page.locator(".first-chunk").count() == 1
+    page.goto(f"{site}/traces/{demo_ids(site)[0]}")
+    page.locator(".row", has_text="fan_out").locator(".tick").first.wait_for()
+
+
+def test_the_keys_are_told_on_a_question_mark(open_page: OpenPage, site: str) -> None:
+    page = opened(open_page, f"{site}/traces/{demo_ids(site)[0]}")
+    page.keyboard.press("?")
+    assert "the next error" in page.get_by_role("dialog").inner_text()
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog").wait_for(state="detached")
