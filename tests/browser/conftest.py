@@ -26,7 +26,7 @@ WORDS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-SERVE = [sys.executable, "-c", "from prela.cli import main; main()", "serve", "--no-open", "--port", "0"]
+SERVE = [sys.executable, "-c", "from prela.cli import main; main()", "serve", "--no-open", "--no-receive", "--port", "0"]
 
 
 def _missing(what: str) -> None:

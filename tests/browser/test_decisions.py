@@ -11,8 +11,7 @@ from tests.browser.conftest import OpenPage
 @pytest.fixture
 def run(open_page: OpenPage, site: str) -> Any:
     """Evaluates an expression over a module of the pages: `m`."""
-    page = open_page(site + "/static/icon.svg")
-    page.goto(site + "/")
+    page = open_page(site + "/")
     return lambda module, expression, given=None: page.evaluate(
         f"async (given) => {{ const m = await import('/static/{module}'); return {expression}; }}", given
     )

@@ -66,7 +66,7 @@ def test_a_page_fits_its_window_and_its_texts_can_be_read(
 
 def test_on_a_phone_the_panel_is_a_sheet_over_the_waterfall(open_page: OpenPage, site: str) -> None:
     page = open_page(address(site, "span"), width=390, height=844)
-    page.locator(WAITED_FOR["span"]).wait_for()
+    page.locator(WAITED_FOR["span"]).first.wait_for()
     box = page.locator(".panel").bounding_box()
     assert box["width"] == 390
     assert box["y"] + box["height"] == 844

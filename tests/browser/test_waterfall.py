@@ -23,7 +23,7 @@ def opened(open_page: OpenPage, address: str, **options: Any) -> Any:
 
 
 def active(page: Any) -> str:
-    name: str = page.evaluate("document.querySelector('.row.is-active .name').textContent")
+    name: str = page.locator(".row.is-active .name").inner_text()
     return name
 
 

@@ -35,9 +35,9 @@ export function StatsPage({ query }) {
   return html`<main class="page" id="main">
     <div class="page-head"><h1>Stats</h1>
       <form class="filter" onSubmit=${(event) => event.preventDefault()}>
-        <label>by <select name="by" onChange=${(event) => put({ by: event.target.value, group: null, sort: null })}>${GROUPS.map((group) => html`<option value=${group} selected=${group === by}>${group}</option>`)}</select></label>
-        <label>of type <select name="type" onChange=${(event) => put({ type: event.target.value })}><option value="">any</option>${TYPES.map((type) => html`<option value=${type} selected=${type === filter.type}>${type}</option>`)}</select></label>
-        <label>in <select name="since" onChange=${(event) => put({ since: event.target.value })}>${SINCE.map(([value, word]) => html`<option value=${value} selected=${value === (filter.since ?? "")}>${word}</option>`)}</select></label>
+        <label>by <select name="by" aria-label="by" onChange=${(event) => put({ by: event.target.value, group: null, sort: null })}>${GROUPS.map((group) => html`<option value=${group} selected=${group === by}>${group}</option>`)}</select></label>
+        <label>of type <select name="type" aria-label="of type" onChange=${(event) => put({ type: event.target.value })}><option value="">any</option>${TYPES.map((type) => html`<option value=${type} selected=${type === filter.type}>${type}</option>`)}</select></label>
+        <label>in <select name="since" aria-label="in" onChange=${(event) => put({ since: event.target.value })}>${SINCE.map(([value, word]) => html`<option value=${value} selected=${value === (filter.since ?? "")}>${word}</option>`)}</select></label>
       </form></div>
     ${totals.error ? html`<${Problem} error=${totals.error} />` : null}
     ${series.value ? html`<${Charts} series=${series.value} of=${isNarrowed ? chosen : null} onAll=${() => put({ group: null })} />` : null}
