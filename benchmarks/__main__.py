@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 
-from benchmarks import end_to_end, hot_path, imports, memory, openai_calls, store, ticker
+from benchmarks import browser, end_to_end, hot_path, imports, memory, openai_calls, store, ticker
 
 _Row = tuple[str, str, str, bool]
 
@@ -105,6 +105,17 @@ def _store(spans: int) -> Callable[[], list[_Row]]:
     return rows
 
 
+def _browser() -> list[_Row]:
+    found = browser.measure()
+    drawn, frame = found["drawn (ms)"], found["longest frame (ms)"]
+    seen = f"{drawn:.0f} ms, the very first time {found['first drawn (ms)']:.0f} ms"
+    frames = f"{frame:.0f} ms, the median {found['median frame (ms)']:.0f} ms"
+    return [
+        ("browser: the waterfall of 20,000 spans is drawn", "under 1 s", seen, found["first drawn (ms)"] < 1_000),
+        ("browser: its longest frame while scrolling", "at most 50 ms", frames, frame <= 50),
+    ]
+
+
 def _imports() -> list[_Row]:
     found = imports.measure()
     seen = f"{found['ratio']:.2f} ({found['prela (ms)']:.0f} against {found['anyio (ms)']:.0f} ms)"
@@ -117,7 +128,7 @@ def main() -> None:
         description="Measure every target. Example: python -m benchmarks --only hot-path,imports",
     )
     parser.add_argument(
-        "--only", default="hot-path,imports,memory,ticker,end-to-end,openai,store", help="parts, by commas"
+        "--only", default="hot-path,imports,memory,ticker,end-to-end,openai,store,browser", help="parts, by commas"
     )
     parser.add_argument("--spans", type=int, help="spans for memory (10,000,000) and for store (1,000,000)")
     options = parser.parse_args()
@@ -129,6 +140,7 @@ def main() -> None:
         "end-to-end": _end_to_end,
         "openai": _openai,
         "store": _store(options.spans or 1_000_000),
+        "browser": _browser,
     }
     chosen = options.only.split(",")
     if unknown := set(chosen) - set(parts):

@@ -35,6 +35,11 @@ def _missing(what: str) -> None:
     pytest.skip(f"THE PAGES ARE NOT TESTED: {what}")
 
 
+def chromium() -> str | None:
+    """Where the browser is, if there is one."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
     """Debian's Chromium. It ends with these tests, since an event loop runs beside it, which others want for themselves."""
@@ -42,7 +47,7 @@ def browser() -> Iterator[Any]:
         from playwright.sync_api import sync_playwright
     except ModuleNotFoundError:
         _missing("playwright is not installed (pip install playwright)")
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    path = chromium()
     if path is None:
         _missing("no chromium on the PATH (apt-get install chromium)")
     with sync_playwright() as playwright:
