@@ -1,10 +1,12 @@
 """A real browser, a real server, and pages that may neither complain nor ask anybody else."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +28,23 @@ WORDS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-SERVE = [sys.executable, "-c", "from prela.cli import main; main()", "serve", "--no-open", "--no-receive", "--port", "0"]
+SERVE = [
+    sys.executable,
+    "-c",
+    "from prela.cli import main; main()",
+    "serve",
+    "--no-open",
+    "--no-receive",
+    "--port",
+    "0",
+]
+
+
+def expect(what: Any) -> Any:
+    """Playwright's own, which waits until it is so; imported late, since it may not be there."""
+    from playwright import sync_api
+
+    return sync_api.expect(what)
 
 
 def _missing(what: str) -> None:
@@ -73,10 +91,21 @@ def serving(folder: Path) -> Iterator[str]:
                     break
             else:
                 raise AssertionError("the server said: " + "".join(said))
+            _wait_for_index(found[0], any(folder.glob("*.jsonl")))
             yield found[0]
         finally:
             server.terminate()
             server.stdout.read()
+
+
+def _wait_for_index(base: str, has_traces: bool) -> None:
+    """Until the server has read what there is: before, it answers at once, with what it has."""
+    for _ in range(1_000):
+        with urllib.request.urlopen(f"{base}/api/status") as response:
+            status = json.load(response)
+        if status["indexing"] is None and (status["spans"] or not has_traces):
+            return
+    raise AssertionError(f"the folder has not been read: {status}")
 
 
 @pytest.fixture(scope="package")

@@ -184,5 +184,3 @@ def fill(folder: Path) -> None:
     write(folder, "cycle", cycle())
     write(folder, "big", big())
     write(folder, "talk", talk())
-
-

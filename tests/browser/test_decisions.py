@@ -21,7 +21,12 @@ def test_durations_read_as_in_the_terminal(run: Any) -> None:
     seconds = [0, 1e-9, 9.994e-7, 1.5e-6, 0.00123, 0.0125, 0.3636, 0.9994, 1.0, 1.274, 59.94, 61, 3_599]
     told = run("format.js", "given.map(m.duration)", seconds)
     assert told == [format_duration(second) for second in seconds]
-    assert run("format.js", "[m.duration(null), m.duration(-0.5), m.duration(7300)]") == ["open", "−500 ms", "2 h 01 m"]
+    assert run("format.js", "[m.duration(null), m.duration(-0.5), m.duration(7300), m.duration(216000)]") == [
+        "open",
+        "−500 ms",
+        "2 h 01 m",
+        "2.5 d",
+    ]
 
 
 def test_a_time_of_any_trace_is_told_to_the_millisecond_or_as_it_stands(run: Any) -> None:
@@ -46,7 +51,12 @@ DEPTHS = [0, 1, 2, 2, 1, 0, 1]
 def test_the_rows_are_the_spans_that_no_collapsed_one_hides(run: Any) -> None:
     assert run("waterfall/tree.js", "[...m.ends(given)]", DEPTHS) == [5, 4, 3, 4, 5, 7, 7]
     rows = "[...m.visible(m.ends(given.depths), new Set(given.collapsed))]"
-    for collapsed, shown in [([], [0, 1, 2, 3, 4, 5, 6]), ([1], [0, 1, 4, 5, 6]), ([0, 1], [0, 5, 6]), ([2], list(range(7)))]:
+    for collapsed, shown in [
+        ([], [0, 1, 2, 3, 4, 5, 6]),
+        ([1], [0, 1, 4, 5, 6]),
+        ([0, 1], [0, 5, 6]),
+        ([2], list(range(7))),
+    ]:
         assert run("waterfall/tree.js", rows, {"depths": DEPTHS, "collapsed": collapsed}) == shown
 
 
@@ -86,12 +96,20 @@ def test_what_lies_outside_a_view_has_no_place_in_it(run: Any) -> None:
     placed = "m.placed({from: 100, to: 200}, given[0], given[1])"
     assert run("waterfall/scale.js", placed, [0, 99]) is None
     assert run("waterfall/scale.js", placed, [201, 300]) is None
-    assert run("waterfall/scale.js", placed, [50, 150]) == {"left": 0, "width": 50, "isCutLeft": True, "isCutRight": False}
+    assert run("waterfall/scale.js", placed, [50, 150]) == {
+        "left": 0,
+        "width": 50,
+        "isCutLeft": True,
+        "isCutRight": False,
+    }
     assert run("waterfall/scale.js", placed, [150, 150])["width"] == 0
 
 
 def test_a_view_is_read_from_the_address_as_it_was_written(run: Any) -> None:
-    assert run("waterfall/scale.js", "m.read(m.written({from: 1000, to: 5000}, 9000), 9000)") == {"from": 1000, "to": 5000}
+    assert run("waterfall/scale.js", "m.read(m.written({from: 1000, to: 5000}, 9000), 9000)") == {
+        "from": 1000,
+        "to": 5000,
+    }
     assert run("waterfall/scale.js", "m.written({from: 0, to: 9000}, 9000)") is None
     for broken in ("", "x-y", "-5", "1-"):
         assert run("waterfall/scale.js", "m.read(given, 9000)", broken) == {"from": 0, "to": 9000}
@@ -112,13 +130,21 @@ def test_values_are_told_without_the_tags_that_json_needs(run: Any) -> None:
     ("attributes", "said"),
     [
         ({"gen_ai.input.messages": '[{"role":"user","content":"hi"}]'}, [["user", "text", "hi"]]),
-        ({"gen_ai.input.messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]}, [["user", "text", "hi"]]),
-        ({"gen_ai.output.messages": [{"parts": [{"type": "reasoning", "content": "so"}]}]}, [["assistant", "reasoning", "so"]]),
+        (
+            {"gen_ai.input.messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]},
+            [["user", "text", "hi"]],
+        ),
+        (
+            {"gen_ai.output.messages": [{"parts": [{"type": "reasoning", "content": "so"}]}]},
+            [["assistant", "reasoning", "so"]],
+        ),
         ({"gen_ai.system_instructions": "Be brief."}, [["system", "text", "Be brief."]]),
         ({"gen_ai.input.messages": 7}, [["user", "text", "7"]]),
         ({}, []),
     ],
 )
-def test_messages_of_every_writer_are_one_conversation(run: Any, attributes: dict[str, Any], said: list[list[str]]) -> None:
+def test_messages_of_every_writer_are_one_conversation(
+    run: Any, attributes: dict[str, Any], said: list[list[str]]
+) -> None:
     call = "m.conversation(given).map(one => [one.role, one.parts[0].kind, one.parts[0].text])"
     assert run("panel/messages.js", call, attributes) == said

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.browser import folders
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import OpenPage, expect
 
 PLACES = [
     "/",
@@ -43,7 +43,7 @@ def test_ten_megabytes_of_text_are_shown_in_pieces(open_page: OpenPage, site: st
     more.wait_for()
     assert page.evaluate("document.querySelector('.panel').textContent.length") < 50_000
     more.click()
-    page.wait_for_function("document.querySelector('.panel').textContent.length > 50000")
+    expect(page.locator(".panel")).to_contain_text("x" * 50_000)
 
 
 def test_no_digit_of_a_large_integer_is_lost(open_page: OpenPage, site: str) -> None:

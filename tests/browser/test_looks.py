@@ -40,14 +40,17 @@ def address(site: str, page: str) -> str:
     newer, older = demo_ids(site)
     trace = asked(site, f"/api/traces/{newer}")
     streamed = trace["columns"]["span_id"][int(next(iter(trace["first_chunk"])))]
-    return site + {
-        "list": "/",
-        "trace": f"/traces/{newer}",
-        "span": f"/traces/{newer}?span={streamed}",
-        "search": "/search?type=llm",
-        "stats": "/stats?by=name",
-        "compare": f"/compare?before={older}&after={newer}",
-    }[page]
+    return (
+        site
+        + {
+            "list": "/",
+            "trace": f"/traces/{newer}",
+            "span": f"/traces/{newer}?span={streamed}",
+            "search": "/search?type=llm",
+            "stats": "/stats?by=name",
+            "compare": f"/compare?before={older}&after={newer}",
+        }[page]
+    )
 
 
 @pytest.mark.parametrize("width", [1280, 390])

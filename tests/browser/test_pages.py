@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.browser import folders
-from tests.browser.conftest import OpenPage, serving
+from tests.browser.conftest import OpenPage, expect, serving
 from tests.traces import MS, START, record
 
 
@@ -46,10 +46,10 @@ def test_the_slow_call_of_the_demo_is_named_above_its_waterfall(open_page: OpenP
 def test_the_list_can_be_narrowed_to_a_name_and_to_errors(open_page: OpenPage, site: str) -> None:
     page = open_page(site + "/")
     page.get_by_label("name or id").fill("research")
-    page.wait_for_function("document.querySelectorAll('.traces tbody tr').length === 2")
+    expect(page.locator(".traces tbody tr")).to_have_count(2)
     page.get_by_label("name or id").fill("everything")
     page.get_by_label("with errors").check()
-    page.wait_for_function("document.querySelectorAll('.traces tbody tr').length === 1")
+    expect(page.locator(".traces tbody tr")).to_have_count(1)
     assert "name=everything" in page.url
     assert "errors=true" in page.url
     page.reload()
@@ -60,7 +60,7 @@ def test_the_list_can_be_narrowed_to_a_name_and_to_errors(open_page: OpenPage, s
 def test_two_ticked_traces_are_compared_the_older_first(open_page: OpenPage, site: str) -> None:
     newer, older = demo_ids(site)
     page = open_page(site + "/?name=research")
-    page.wait_for_function("document.querySelectorAll('.traces tbody tr').length === 2")
+    expect(page.locator(".traces tbody tr")).to_have_count(2)
     for box in page.locator(".traces input[type=checkbox]").all():
         box.check()
     page.get_by_role("link", name="Compare the two").click()
@@ -136,3 +136,12 @@ def test_the_theme_that_was_chosen_is_there_after_a_reload(open_page: OpenPage, 
     assert dark != light
     page.reload()
     assert page.evaluate(ground) == dark
+
+
+def test_every_module_that_a_page_needs_is_asked_for_by_the_page_itself(open_page: OpenPage, site: str) -> None:
+    page = open_page(site + "/")
+    page.locator(".traces").wait_for()
+    named = set(page.locator("link[rel=modulepreload]").evaluate_all("links => links.map(link => link.href)"))
+    loaded = "performance.getEntriesByType('resource').map(entry => entry.name).filter(name => name.endsWith('.js'))"
+    besides = {f"{site}/static/{name}" for name in ("app.js", "theme.js", "early.js")}
+    assert set(page.evaluate(loaded)) == named | besides

@@ -1,13 +1,15 @@
 """The waterfall against the data that it draws, and everything that keys do in it."""
 
+import re
 from typing import Any
 
 import pytest
 
 from tests.browser import folders
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import OpenPage, expect
 from tests.browser.test_pages import asked, demo_ids
 
+ZOOMED = re.compile(r"view=\d+-\d+")
 BOXES = """() => [...document.querySelectorAll('.row')].map(row => {
   const bar = row.querySelector('.bar-of').getBoundingClientRect();
   const room = row.querySelector('.cell-time').getBoundingClientRect();
@@ -48,7 +50,9 @@ def test_bars_lie_where_the_times_say(open_page: OpenPage, site: str) -> None:
 def test_zoomed_bars_lie_where_the_times_say_too(open_page: OpenPage, site: str) -> None:
     trace = asked(site, f"/api/traces/{folders.BIG}")
     begin, end = 100_000_000, 140_000_000
-    page = opened(open_page, f"{site}/traces/{trace['trace_id']}?view={begin}-{end}&span={trace['columns']['span_id'][110]}")
+    page = opened(
+        open_page, f"{site}/traces/{trace['trace_id']}?view={begin}-{end}&span={trace['columns']['span_id'][110]}"
+    )
     columns = trace["columns"]
     seen = page.evaluate(
         "() => [...document.querySelectorAll('.row')].filter(r => r.querySelector('.bar-of')).map(r => Number(r.dataset.span))"
@@ -65,7 +69,7 @@ def test_the_critical_path_is_drawn_under_the_bars_that_it_passes(open_page: Ope
     drawn = "[...document.querySelectorAll('.row')].filter(r => r.querySelector('.critical')).map(r => Number(r.dataset.span))"
     assert sorted(page.evaluate(drawn)) == sorted({span for span, *_ in trace["critical"]["segments"] if span >= 0})
     page.keyboard.press("c")
-    page.wait_for_function("!document.querySelector('.critical')")
+    expect(page.locator(".critical")).to_have_count(0)
     page.get_by_role("button", name="all ").click()
     assert page.locator(".ranked li").count() == len({span for span, *_ in trace["critical"]["segments"] if span >= 0})
 
@@ -151,7 +155,7 @@ def test_zoom_is_in_the_address_and_fit_takes_it_out(open_page: OpenPage, site: 
     page.keyboard.down("Control")
     page.mouse.wheel(0, -200)
     page.keyboard.up("Control")
-    page.wait_for_function("location.search.includes('view=')")
+    expect(page).to_have_url(ZOOMED)
     page.keyboard.press("0")
     assert "view=" not in page.url
 
@@ -167,7 +171,7 @@ def test_a_stretch_that_is_dragged_over_the_profile_is_what_is_shown(open_page: 
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.5, y, steps=4)
     page.mouse.up()
-    page.wait_for_function("location.search.includes('view=')")
+    expect(page).to_have_url(ZOOMED)
     begin, end = map(int, page.url.partition("view=")[2].split("-"))
     assert begin == pytest.approx(trace["duration_ns"] * 0.25, rel=0.02)
     assert end == pytest.approx(trace["duration_ns"] * 0.5, rel=0.02)

@@ -96,6 +96,7 @@ export function LineChart({ title, times, lines, format, isBars = false }) {
             width: 2,
             dash: DASHES[i % DASHES.length],
             spanGaps: false,
+            points: { show: !isBars, size: 4 },
             paths: isBars ? uPlot.paths.stepped({ align: 1 }) : undefined,
           })),
         ],

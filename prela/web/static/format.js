@@ -16,6 +16,7 @@ export function duration(seconds) {
   }
   const whole = Math.round(size);
   if (whole < 3600) return `${sign}${Math.floor(whole / 60)} m ${pad(whole % 60)} s`;
+  if (whole >= 172_800) return `${sign}${digits(whole / 86_400)} d`;
   return `${sign}${Math.floor(whole / 3600)} h ${pad(Math.floor((whole % 3600) / 60))} m`;
 }
 
