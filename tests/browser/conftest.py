@@ -60,7 +60,7 @@ def chromium() -> str | None:
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
-    """Debian's Chromium. It ends with these tests, since an event loop runs beside it, which others want for themselves."""
+    """Debian's Chromium. It ends with these tests: an event loop runs beside it, and others want one of their own."""
     try:
         from playwright.sync_api import sync_playwright
     except ModuleNotFoundError:
@@ -122,7 +122,7 @@ OpenPage = Callable[..., Any]
 
 @pytest.fixture
 def open_page(browser: Any) -> Iterator[OpenPage]:
-    """Opens an address in a fresh profile. What the page complains of, and whom else it asks, fails the test at its end."""
+    """Opens an address in a fresh profile. Its complaints, and asking anybody else, fail the test at its end."""
     contexts: list[Any] = []
     complaints: list[str] = []
 

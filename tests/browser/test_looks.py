@@ -10,17 +10,31 @@ from tests.browser.test_pages import asked, demo_ids
 
 CONTRAST = """() => {
   const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
-  const rgba = (text) => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = text; canvas.fillRect(0, 0, 1, 1); return [...canvas.getImageData(0, 0, 1, 1).data]; };
-  const light = (c) => { const f = c.slice(0, 3).map(v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * f[0] + 0.7152 * f[1] + 0.0722 * f[2]; };
-  const ground = (e) => { for (; e; e = e.parentElement) { const c = rgba(getComputedStyle(e).backgroundColor); if (c[3] === 255) return c; } return rgba(getComputedStyle(document.documentElement).backgroundColor); };
+  const rgba = (text) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = text;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const linear = (v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+  const style = (element) => getComputedStyle(element);
+  const ground = (element) => {
+    for (; element; element = element.parentElement) {
+      const found = rgba(style(element).backgroundColor);
+      if (found[3] === 255) return found;
+    }
+    return rgba(style(document.documentElement).backgroundColor);
+  };
   const walker = document.createTreeWalker(document.getElementById("app"), NodeFilter.SHOW_TEXT);
   const bad = [];
   while (walker.nextNode()) {
-    const e = walker.currentNode.parentElement;
-    if (!walker.currentNode.textContent.trim() || !e.checkVisibility() || e.closest(":disabled, option")) continue;
-    const [a, b] = [light(rgba(getComputedStyle(e).color)), light(ground(e))];
+    const element = walker.currentNode.parentElement;
+    const text = walker.currentNode.textContent.trim();
+    if (!text || !element.checkVisibility() || element.closest(":disabled, option")) continue;
+    const [a, b] = [light(rgba(style(element).color)), light(ground(element))];
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (ratio < 4.5) bad.push(`${ratio.toFixed(2)} ${e.className} ${walker.currentNode.textContent.trim().slice(0, 30)}`);
+    if (ratio < 4.5) bad.push(`${ratio.toFixed(2)} ${element.className} ${text.slice(0, 30)}`);
   }
   return bad;
 }"""
@@ -80,5 +94,8 @@ def test_on_a_phone_the_panel_is_a_sheet_over_the_waterfall(open_page: OpenPage,
 def test_who_wants_less_motion_is_given_none(open_page: OpenPage, site: str) -> None:
     page = open_page(site + "/", reduced_motion="reduce")
     page.locator(WAITED_FOR["list"]).first.wait_for()
-    moving = "[...document.querySelectorAll('*')].some(e => getComputedStyle(e).transitionDuration !== '0s' || getComputedStyle(e).animationName !== 'none')"
+    moving = """[...document.querySelectorAll("*")].some(element => {
+      const style = getComputedStyle(element);
+      return style.transitionDuration !== "0s" || style.animationName !== "none";
+    })"""
     assert not page.evaluate(moving)

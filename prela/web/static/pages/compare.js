@@ -57,6 +57,7 @@ function Changes({ answer, only }) {
       <thead><tr><th>where</th><th>what</th><th class="n">change</th><th class="n">of itself</th><th>before and after</th></tr></thead>
       <tbody>${chosen.slice(0, room).map((one) => html`<${Change} one=${one} most=${most} answer=${answer} />`)}</tbody>
     </table>
+    ${answer.cut ? html`<p class="is-nothing">There are more changes; these are the largest.</p>` : null}
     ${chosen.length > room ? html`<p class="more-line"><button onClick=${() => setRoom(room + 5 * PAGE)}>More</button> <span class="is-nothing">${count(room)} of ${count(chosen.length)}</span></p>` : null}`;
 }
 

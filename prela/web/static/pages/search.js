@@ -17,6 +17,7 @@ const TEXTS = [
 const STATUSES = ["success", "error", "cancelled", "pending"];
 const FIELDS = ["name", "text", "service", "min_duration", "since", "until", "type", "status"];
 const PAGE = 100;
+const MOST = 1_000; // that the server tells at once
 
 export function SearchPage({ query }) {
   const wanted = Object.fromEntries(FIELDS.map((field) => [field, query.get(field)]));
@@ -33,7 +34,7 @@ export function SearchPage({ query }) {
     ${isAsked && !value && !error ? html`<p class="is-nothing" aria-busy="true">searching …</p>` : null}
     ${value ? html`<div aria-busy=${String(isStale)}><p role="status" class="is-nothing">${counted(value.spans.length, "span")}${value.cut ? ", and there are more" : ""}</p>
       ${value.spans.length ? html`<${Results} spans=${value.spans} />` : null}
-      ${value.cut ? html`<p class="more-line"><button onClick=${() => go(address("/search", { ...wanted, attribute: attributes, limit: limit + 2 * PAGE }), { replace: true })}>More</button></p>` : null}</div>` : null}
+      ${value.cut && limit < MOST ? html`<p class="more-line"><button onClick=${() => go(address("/search", { ...wanted, attribute: attributes, limit: Math.min(MOST, limit + 2 * PAGE) }), { replace: true })}>More</button></p>` : null}</div>` : null}
     ${isAsked ? null : html`<div class="empty"><h2>Find spans</h2><p>What is given must all be so. An attribute is written <code>gen_ai.request.model=gpt-4o</code>.</p>
       <p><a href=${address("/search", { status: "error" })}>What failed</a> · <a href=${address("/search", { type: "llm", min_duration: "1s" })}>slow calls of models</a> · <a href=${address("/search", { status: "cancelled" })}>what was cancelled</a></p></div>`}
   </main>`;

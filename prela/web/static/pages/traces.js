@@ -7,12 +7,14 @@ import { Name, Outcome, Problem } from "../marks.js";
 import { html, useEffect, useState } from "../ui.js";
 
 const PAGE = 50;
+const MOST = 1_000; // that the server tells at once
 const EVERY = 2_000; // milliseconds
 
 export function TracesPage({ query }) {
-  const limit = Math.min(5_000, Math.max(PAGE, Number(query.get("limit")) || PAGE));
+  const limit = Math.min(MOST, Math.max(PAGE, Number(query.get("limit")) || PAGE));
+  const offset = Math.max(0, Number(query.get("offset")) || 0);
   const filter = { name: query.get("name"), service: query.get("service"), errors: query.get("errors") === "true" };
-  const { value, error } = useAnswer(question("/api/traces", { limit, ...filter }), { every: EVERY });
+  const { value, error } = useAnswer(question("/api/traces", { limit, offset: offset || null, ...filter }), { every: EVERY });
   const [ticked, setTicked] = useState([]);
   useEffect(() => {
     document.title = "Traces · Prela";
@@ -28,14 +30,22 @@ export function TracesPage({ query }) {
     ${error ? html`<${Problem} error=${error} />` : null}
     ${value && value.traces.length ? html`<${Table} traces=${value.traces} ticked=${ticked} onTick=${tick} />` : null}
     ${value && !value.traces.length ? html`<${Nothing} isFiltered=${isFiltered} />` : null}
-    ${value && value.total > value.traces.length
-      ? html`<p class="more-line"><button onClick=${() => go(changed({ limit: limit + 2 * PAGE }), { replace: true })}>More</button> <span class="is-nothing">${count(value.traces.length)} of ${count(value.total)}</span></p>`
-      : null}
+    ${value && value.total > value.traces.length ? html`<${Rest} limit=${limit} offset=${offset} shown=${value.traces.length} total=${value.total} />` : null}
   </main>`;
 }
 
+/** The way to the traces that are not shown: more of them, and then page by page. */
+function Rest({ limit, offset, shown, total }) {
+  const isMore = offset + shown < total;
+  return html`<p class="more-line">
+    ${offset ? html`<a class="button" href=${changed({ offset: Math.max(0, offset - MOST) || null, limit: MOST })}>Newer</a> ` : null}
+    ${isMore && limit < MOST ? html`<button onClick=${() => go(changed({ limit: Math.min(MOST, limit + 2 * PAGE) }), { replace: true })}>More</button>` : null}
+    ${isMore && limit >= MOST ? html`<a class="button" href=${changed({ offset: offset + MOST })}>Older</a>` : null}
+    <span class="is-nothing"> ${count(offset + 1)} to ${count(offset + shown)} of ${count(total)}</span></p>`;
+}
+
 function Filter({ filter }) {
-  const set = (changes) => go(changed({ ...changes, limit: null }), { replace: true });
+  const set = (changes) => go(changed({ ...changes, limit: null, offset: null }), { replace: true });
   return html`<form class="filter" role="search" onSubmit=${(event) => event.preventDefault()}>
     <input type="search" name="name" placeholder="name or id" aria-label="name or id" value=${filter.name ?? ""} onInput=${(event) => set({ name: event.target.value })} />
     <input type="search" name="service" placeholder="service" aria-label="service" value=${filter.service ?? ""} onInput=${(event) => set({ service: event.target.value })} />

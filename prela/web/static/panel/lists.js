@@ -71,7 +71,7 @@ export function Links({ links, back, traceId }) {
     ${all.slice(0, 200).map(({ link, word }) => {
       const trace = link.trace_id ?? traceId;
       const path = address(`/traces/${encodeURIComponent(trace)}`, { span: link.span_id });
-      return html`<li>${word} <a href=${path}><code>${link.span_id}</code></a>${trace === traceId ? "" : html` of trace <code>${trace.slice(0, 8)}</code>`}
+      return html`<li>${word} <a href=${path}>${link.name ? html`<bdi>${link.name}</bdi>` : html`<code>${link.span_id}</code>`}</a>${trace === traceId ? "" : html` of trace <code>${trace.slice(0, 8)}</code>`}
         <${Pairs} values=${link.attributes ?? {}} /></li>`;
     })}
   </ul></section>`;
