@@ -12,6 +12,7 @@ from opentelemetry import trace
 from opentelemetry.attributes import BoundedAttributes
 
 from prela.integrations.otel.convert import STATUS_CODES
+from prela.integrations.otel.flushing import sdk_watch
 from prela.record.model import SpanLink, SpanRecord
 from prela.record.otlp_meaning import STATUS, hints_of_type
 
@@ -37,6 +38,7 @@ class OtelExporter:
         Raises:
             RuntimeError: The application has set up no SDK.
         """
+        sdk_watch.look()
         tracer: Any = trace.get_tracer_provider().get_tracer("prela")
         processor = getattr(tracer, "span_processor", None)
         if processor is None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from time import monotonic
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
@@ -10,7 +9,6 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 
-from prela.aio.process import process
 from prela.aio.tracer import Tracer
 from prela.core import log
 from prela.core.decorator import wrapped
@@ -18,6 +16,7 @@ from prela.core.silent import NO_SPAN, SUPPRESSION, UNSAMPLED, UnsampledRoot, cu
 from prela.core.span import Span
 from prela.core.tracer import CURRENT, Parent, _Current
 from prela.integrations.otel.convert import from_otel, kind_of
+from prela.integrations.otel.flushing import flushed
 from prela.integrations.otel.force import force
 from prela.integrations.otel.span import Attributes, OtelSpan
 from prela.record.otlp_meaning import implied_type
@@ -29,8 +28,10 @@ Links = Sequence[trace.Link] | None
 _NO_OP: Final = trace.NoOpTracer()
 
 
-class PrelaTracerProvider(trace.TracerProvider):
+class PrelaTracerProvider(trace.ProxyTracerProvider):
     """Gives out tracers whose spans are Prela's, as long as the application has set no other provider.
+
+    By its class it says so to those who look whether there is one already, as programs do that then set up their SDK.
 
     Args:
         tracer: Makes the spans.
@@ -60,16 +61,7 @@ class PrelaTracerProvider(trace.TracerProvider):
         Returns:
             Whether it was, in time. False also in the worker's own thread or loop, which cannot wait for itself.
         """
-        if any(host.is_here() for host in process.running_hosts()):
-            return False
-        deadline = monotonic() + timeout_millis / 1000
-        flush = process.request_flush()
-        try:
-            for answer in flush.answers:
-                answer.result(max(0.0, deadline - monotonic()))
-        except TimeoutError:
-            return False
-        return flush.went_well(process.losses())
+        return flushed(timeout_millis / 1000)
 
     def shutdown(self) -> None:
         """Wait until what has ended is exported. Tracing goes on: `prela.shutdown()` is what ends it."""
