@@ -51,7 +51,7 @@ class OtelExporter:
     def aclose(self) -> None:
         """Have the SDK send what it was given."""
         force_flush = getattr(trace.get_tracer_provider(), "force_flush", None)
-        if force_flush is not None:
+        if force_flush is not None and not sdk_watch.is_ending:
             force_flush()
 
     def _readable(self, record: SpanRecord, resource: "Resource") -> "ReadableSpan":

@@ -38,6 +38,8 @@ class SdkWatch:
 
     def __init__(self) -> None:
         self._seen = False
+        self.is_ending: bool = False
+        """Whether the SDK ends next, or has: it is not to be asked for anything any more."""
 
     def look(self) -> None:
         """Register the hook, once there is an SDK."""
@@ -45,10 +47,10 @@ class SdkWatch:
             self._seen = True
             atexit.register(self._flush)
 
-    @staticmethod
-    def _flush() -> None:
+    def _flush(self) -> None:
         try:
             flushed(_AT_EXIT)
+            self.is_ending = True
         except Exception as error:
             log.failed("flushing before the OpenTelemetry SDK ends", error)
 

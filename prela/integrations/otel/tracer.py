@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -24,8 +24,6 @@ from prela.record.values import snapshot
 
 F = TypeVar("F", bound=Callable[..., Any])
 Links = Sequence[trace.Link] | None
-
-_NO_OP: Final = trace.NoOpTracer()
 
 
 class PrelaTracerProvider(trace.ProxyTracerProvider):
@@ -102,7 +100,7 @@ class OtelTracer(trace.Tracer):
                 )
             span = self._start(name, context, kind, attributes or {})
             if span is NO_SPAN or span is SUPPRESSION:
-                return _NO_OP.start_span(name, context)
+                return _not_recording(context)
             started = OtelSpan(span, record_exception=record_exception, set_status_on_exception=set_status_on_exception)
             if span.is_recording:
                 self._dress(started, attributes, links, start_time)
@@ -160,6 +158,15 @@ class OtelTracer(trace.Tracer):
         return trace.get_tracer_provider().get_tracer(
             scope["name"], scope.get("version"), self._schema_url, scope.get("attributes")
         )
+
+
+def _not_recording(context: Context | None) -> trace.Span:
+    """What stands for a span while nothing is traced: it passes the parent's context on.
+
+    OpenTelemetry trace API, "Behavior of the API in the absence of an installed SDK".
+    """
+    found = trace.get_current_span(context)
+    return trace.NonRecordingSpan(found.get_span_context()) if found.is_recording() else found
 
 
 def _parent_in(context: Context) -> Parent:
