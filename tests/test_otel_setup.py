@@ -66,6 +66,13 @@ def test_a_provider_that_it_sets_afterwards_takes_the_place_of_ours(run_program:
     assert sorted(done.names) == ["ours", "ours again", "through ours"]
 
 
+def test_a_program_that_sets_up_its_sdk_only_where_there_is_none_does_so(run_program: RunProgram) -> None:
+    sdk = "\n".join(f"    {line}" for line in SDK.strip().splitlines())
+    look = "from opentelemetry import trace\nif isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):\n"
+    done = run_program("import prela\nprela.init()\n" + look + sdk + USE)
+    assert done.stdout == "theirs below None\n" and not done.stderr
+
+
 def test_auto_instrument_may_be_declined(run_program: RunProgram) -> None:
     done = run_program("import prela\nprela.init()\n" + USE, PRELA_AUTO_INSTRUMENT="false")
     assert sorted(done.names) == ["ours", "ours again"]
@@ -93,7 +100,7 @@ def test_uninstrumented_the_api_is_as_it_was() -> None:
         open_span = early.start_span("open")
         uninstrument()
         uninstrument()
-        assert isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+        assert type(trace.get_tracer_provider()) is trace.ProxyTracerProvider
         with early.start_as_current_span("not recorded") as span:
             assert not span.is_recording()
         open_span.end()

@@ -24,6 +24,7 @@ from prela.core.context import _baggage, hold_apart
 from prela.core.silent import SUPPRESSION, RemoteSpan, StandIn
 from prela.core.span import Span, settle_current
 from prela.integrations.otel.convert import from_otel
+from prela.integrations.otel.flushing import sdk_watch
 from prela.integrations.otel.force import force
 from prela.integrations.otel.span import OtelSpan
 
@@ -44,13 +45,15 @@ class Attachment:
     __slots__ = ("_baggage_token", "_is_over", "_token", "baggage", "context", "is_left", "stand_in")
 
     def __init__(self, context: Context) -> None:
-        self.context = context
-        self.is_left = False
+        self.context: Context = context
+        self.is_left: bool = False
         """Detached, and still to be found where it was attached."""
         self._is_over = False
         self.stand_in: StandIn | None = None
         self._baggage_token: Token[Mapping[str, Any]] | None = None
         if force.is_shared:
+            if force.handing_over:
+                sdk_watch.look()
             self._share(_span_in(context), otel_baggage.get_all(context))
         self.baggage: Mapping[str, Any] = _baggage.get()
         self._token = _attached.set(self)
@@ -116,7 +119,7 @@ class PrelaRuntimeContext(_RuntimeContext):
     """
 
     def __init__(self, before: _RuntimeContext | None = None) -> None:
-        self.before = before or ContextVarsRuntimeContext()
+        self.before: _RuntimeContext = before or ContextVarsRuntimeContext()
 
     def attach(self, context: Context) -> Token[Context]:
         """Make a context current; the token is for `detach`, from wherever."""

@@ -12,6 +12,7 @@ from opentelemetry import trace
 from opentelemetry.attributes import BoundedAttributes
 
 from prela.integrations.otel.convert import STATUS_CODES
+from prela.integrations.otel.flushing import sdk_watch
 from prela.record.model import SpanLink, SpanRecord
 from prela.record.otlp_meaning import STATUS, hints_of_type
 
@@ -37,6 +38,7 @@ class OtelExporter:
         Raises:
             RuntimeError: The application has set up no SDK.
         """
+        sdk_watch.look()
         tracer: Any = trace.get_tracer_provider().get_tracer("prela")
         processor = getattr(tracer, "span_processor", None)
         if processor is None:
@@ -49,7 +51,7 @@ class OtelExporter:
     def aclose(self) -> None:
         """Have the SDK send what it was given."""
         force_flush = getattr(trace.get_tracer_provider(), "force_flush", None)
-        if force_flush is not None:
+        if force_flush is not None and not sdk_watch.is_ending:
             force_flush()
 
     def _readable(self, record: SpanRecord, resource: "Resource") -> "ReadableSpan":

@@ -2,15 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from time import monotonic
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 
-from prela.aio.process import process
 from prela.aio.tracer import Tracer
 from prela.core import log
 from prela.core.decorator import wrapped
@@ -18,6 +16,7 @@ from prela.core.silent import NO_SPAN, SUPPRESSION, UNSAMPLED, UnsampledRoot, cu
 from prela.core.span import Span
 from prela.core.tracer import CURRENT, Parent, _Current
 from prela.integrations.otel.convert import from_otel, kind_of
+from prela.integrations.otel.flushing import flushed
 from prela.integrations.otel.force import force
 from prela.integrations.otel.span import Attributes, OtelSpan
 from prela.record.otlp_meaning import implied_type
@@ -26,11 +25,11 @@ from prela.record.values import snapshot
 F = TypeVar("F", bound=Callable[..., Any])
 Links = Sequence[trace.Link] | None
 
-_NO_OP: Final = trace.NoOpTracer()
 
-
-class PrelaTracerProvider(trace.TracerProvider):
+class PrelaTracerProvider(trace.ProxyTracerProvider):
     """Gives out tracers whose spans are Prela's, as long as the application has set no other provider.
+
+    By its class it says so to those who look whether there is one already, as programs do that then set up their SDK.
 
     Args:
         tracer: Makes the spans.
@@ -60,16 +59,7 @@ class PrelaTracerProvider(trace.TracerProvider):
         Returns:
             Whether it was, in time. False also in the worker's own thread or loop, which cannot wait for itself.
         """
-        if any(host.is_here() for host in process.running_hosts()):
-            return False
-        deadline = monotonic() + timeout_millis / 1000
-        flush = process.request_flush()
-        try:
-            for answer in flush.answers:
-                answer.result(max(0.0, deadline - monotonic()))
-        except TimeoutError:
-            return False
-        return flush.went_well(process.losses())
+        return flushed(timeout_millis / 1000)
 
     def shutdown(self) -> None:
         """Wait until what has ended is exported. Tracing goes on: `prela.shutdown()` is what ends it."""
@@ -110,7 +100,7 @@ class OtelTracer(trace.Tracer):
                 )
             span = self._start(name, context, kind, attributes or {})
             if span is NO_SPAN or span is SUPPRESSION:
-                return _NO_OP.start_span(name, context)
+                return _not_recording(context)
             started = OtelSpan(span, record_exception=record_exception, set_status_on_exception=set_status_on_exception)
             if span.is_recording:
                 self._dress(started, attributes, links, start_time)
@@ -168,6 +158,15 @@ class OtelTracer(trace.Tracer):
         return trace.get_tracer_provider().get_tracer(
             scope["name"], scope.get("version"), self._schema_url, scope.get("attributes")
         )
+
+
+def _not_recording(context: Context | None) -> trace.Span:
+    """What stands for a span while nothing is traced: it passes the parent's context on.
+
+    OpenTelemetry trace API, "Behavior of the API in the absence of an installed SDK".
+    """
+    found = trace.get_current_span(context)
+    return trace.NonRecordingSpan(found.get_span_context()) if found.is_recording() else found
 
 
 def _parent_in(context: Context) -> Parent:
