@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from prela.aio.cancellation import explain
-from prela.config import Config
+from prela.config import Config, ConfigurationError
 from prela.core.settings import Counters, Settings
 from prela.record.values import snapshot
 
@@ -35,7 +35,11 @@ def import_what_the_worker_needs(config: Config) -> None:
         if name in config.exporters.values():
             needed.extend(modules)
     for module in needed:
-        import_module(module)
+        try:
+            import_module(module)
+        except ModuleNotFoundError as error:
+            # Only the OTLP exporter has needs that are not the package's own.
+            raise ConfigurationError("exporter", "otlp", f"what is installed; pip install 'prela[otlp]' ({error})") from None
 
 
 def set_up_integrations(config: Config) -> None:
@@ -49,6 +53,13 @@ def set_up_integrations(config: Config) -> None:
 _MODULES = {
     "file": ("aiofiles", "prela.aio.exporters.file"),
     "console": ("prela.aio.exporters.console",),
+    "otlp": (
+        "prela.aio.exporters.otlp",
+        "prela.record.otlp_protobuf",
+        "prela.record.otlp_json",
+        "httpcore2._backends.anyio",
+        "h11",
+    ),
     "memory": ("prela.aio.exporters.memory",),
     "none": ("prela.aio.exporters.none",),
 }
@@ -81,6 +92,10 @@ def _make_exporter(name: str, config: Config) -> Any:
         from prela.aio.exporters.console import ConsoleExporter
 
         return ConsoleExporter()
+    if name == "otlp":
+        from prela.aio.exporters.otlp import OtlpExporter
+
+        return OtlpExporter(**config.otlp._asdict())
     if name == "memory":
         from prela.aio.exporters.memory import MemoryExporter
 
