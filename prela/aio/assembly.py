@@ -39,7 +39,9 @@ def import_what_the_worker_needs(config: Config) -> None:
             import_module(module)
         except ModuleNotFoundError as error:
             # Only the OTLP exporter has needs that are not the package's own.
-            raise ConfigurationError("exporter", "otlp", f"what is installed; pip install 'prela[otlp]' ({error})") from None
+            raise ConfigurationError(
+                "exporter", "otlp", f"what is installed; pip install 'prela[otlp]' ({error})"
+            ) from None
 
 
 def set_up_integrations(config: Config) -> None:

@@ -107,11 +107,13 @@ def _tls(settings: OtlpSettings) -> ssl.SSLContext | bool:
 async def _beginning(response: httpx2.Response) -> bytes:
     """The answer as it came over the wire: it is asked for uncompressed, and not decompressed if it is not."""
     found = bytearray()
-    async for piece in response.aiter_raw():
-        found += piece
-        if len(found) >= _ANSWER_BYTES:
-            break
-    return bytes(found[:_ANSWER_BYTES])
+    with anyio.CancelScope() as enough:
+        async for piece in response.aiter_raw():
+            found += piece[: _ANSWER_BYTES - len(found)]
+            if len(found) == _ANSWER_BYTES:
+                # Not `break`: it would leave the generators below this one to the collector, of which trio complains.
+                enough.cancel()
+    return bytes(found)
 
 
 def _shown(url: str) -> str:
