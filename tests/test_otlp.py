@@ -132,7 +132,7 @@ def same(left: SpanRecord, right: SpanRecord) -> bool:
 
 
 @ENCODINGS
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(records=st.lists(records_of_ours(), max_size=4))
 def test_a_record_that_went_to_otlp_comes_back_as_it_was(encoding: ModuleType, records: list[SpanRecord]) -> None:
     found = {(r.trace_id, r.span_id): r for r in there_and_back(encoding, *records, piece=2)}
@@ -141,7 +141,7 @@ def test_a_record_that_went_to_otlp_comes_back_as_it_was(encoding: ModuleType, r
 
 
 @ENCODINGS
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(record=records_of_ours())
 def test_a_cancelled_span_that_went_out_as_an_error_comes_back_cancelled(
     encoding: ModuleType, record: SpanRecord
@@ -461,7 +461,7 @@ def test_spans_of_the_official_sdk_are_records_that_say_the_same() -> None:
     assert alone.scope == {"name": "other"}
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(records=st.lists(records_of_ours(), min_size=1, max_size=4))
 def test_our_bytes_are_those_of_the_official_messages(records: list[SpanRecord]) -> None:
     whole = ExportTraceServiceRequest(**request_of(records))
