@@ -102,7 +102,7 @@ def marked(attributes: Mapping[str, Any], added: Mapping[str, Any]) -> Mapping[s
         added = {**added, KEPT: {**added.get(KEPT, {}), **kept}}
     if not added:
         return attributes
-    foreign = [name for name in added if name not in _RESERVED]
+    foreign = ",".join(name for name in added if name not in _RESERVED)
     return {**attributes, **added, **({ADDED: foreign} if foreign else {})}
 
 
@@ -112,9 +112,8 @@ def unmarked(attributes: dict[str, Any]) -> Mapping[str, Any]:
         return {}
     marks = {name: attributes.pop(name) for name in _RESERVED if name in attributes}
     added, kept = marks.get(ADDED), marks.get(KEPT)
-    for name in added if isinstance(added, list) else ():
-        if isinstance(name, str):
-            attributes.pop(name, None)
+    for name in added.split(",") if isinstance(added, str) else ():
+        attributes.pop(name, None)
     if isinstance(kept, dict):
         attributes.update(kept)
     return {name: value for name, value in marks.items() if isinstance(value, str)}

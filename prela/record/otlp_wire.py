@@ -2,7 +2,7 @@
 
 An exporter's time is mostly this. By way of dicts and the official messages such a span takes twice as long; what is
 not so plain goes that way, and tests hold the two against each other. Numbers of fields are those of `trace.proto` and
-`common.proto`, which never change (Protobuf, "Updating A Message Type"); the tests read them from the descriptors.
+`common.proto`, which never change (Protobuf, "Updating A Message Type").
 """
 
 from collections.abc import Mapping, Sequence
