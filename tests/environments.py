@@ -4,6 +4,7 @@ import fcntl
 import os
 import subprocess
 import sys
+import sysconfig
 import time
 import venv
 from collections.abc import Iterator
@@ -46,7 +47,9 @@ def free_port() -> int:
 def running(command: list[str | Path], url: str, log: Path) -> Iterator[None]:
     """A program that runs for a block, which begins when it answers at a URL."""
     with log.open("wb") as output:
-        program = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=log.parent)
+        # rotel's binary is linked against the library of the interpreter that it was built for.
+        variables = {**os.environ, "LD_LIBRARY_PATH": str(sysconfig.get_config_var("LIBDIR"))}
+        program = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=log.parent, env=variables)
     try:
         deadline = time.monotonic() + 60
         while not _answers(url):
