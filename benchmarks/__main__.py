@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 
-from benchmarks import browser, end_to_end, hot_path, imports, memory, openai_calls, store, ticker
+from benchmarks import browser, end_to_end, hot_path, imports, memory, openai_calls, otlp, store, ticker
 
 _Row = tuple[str, str, str, bool]
 
@@ -116,6 +116,26 @@ def _browser() -> list[_Row]:
     ]
 
 
+def _otlp() -> list[_Row]:
+    found = otlp.measure()
+
+    def seen(ratio: str, what: str) -> str:
+        ours, theirs = found[f"prela{what} (us)"], found[f"OpenTelemetry SDK{what} (us)"]
+        return f"{found[ratio]:.1f} x ({ours:.1f} against {theirs:.1f} us of CPU a span)"
+
+    sizes = f"{found['prela (bytes)']:.0f} against {found['OpenTelemetry SDK (bytes)']:.0f} bytes a span, uncompressed"
+    return [
+        ("OTLP: the exporter alone, spans a CPU-second", "5 x the SDK's", seen("ratio", ""), found["ratio"] >= 5),
+        (
+            "OTLP: a whole program, spans a CPU-second",
+            "5 x the SDK's",
+            seen("whole ratio", ", whole"),
+            found["whole ratio"] >= 5,
+        ),
+        ("(on the wire)", "", sizes, True),
+    ]
+
+
 def _imports() -> list[_Row]:
     found = imports.measure()
     seen = f"{found['ratio']:.2f} ({found['prela (ms)']:.0f} against {found['anyio (ms)']:.0f} ms)"
@@ -128,7 +148,7 @@ def main() -> None:
         description="Measure every target. Example: python -m benchmarks --only hot-path,imports",
     )
     parser.add_argument(
-        "--only", default="hot-path,imports,memory,ticker,end-to-end,openai,store,browser", help="parts, by commas"
+        "--only", default="hot-path,imports,memory,ticker,end-to-end,otlp,openai,store,browser", help="parts, by commas"
     )
     parser.add_argument("--spans", type=int, help="spans for memory (10,000,000) and for store (1,000,000)")
     options = parser.parse_args()
@@ -138,6 +158,7 @@ def main() -> None:
         "memory": _memory(options.spans or 10_000_000),
         "ticker": _ticker,
         "end-to-end": _end_to_end,
+        "otlp": _otlp,
         "openai": _openai,
         "store": _store(options.spans or 1_000_000),
         "browser": _browser,

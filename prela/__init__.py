@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prela import aio, sync
-    from prela.aio.exporter import Exporter, RetryableExportError
+    from prela.aio.exporter import Exporter, PartialExportError, RetryableExportError
     from prela.aio.tracer import Tracer
     from prela.config import ConfigurationError
     from prela.core.context import (
@@ -60,6 +60,7 @@ _WHERE = {
     "Link": "prela.core.span_context",
     "ParentBased": "prela.core.sampler",
     "RateLimiting": "prela.core.sampler",
+    "PartialExportError": "prela.aio.exporter",
     "RetryableExportError": "prela.aio.exporter",
     "Sampler": "prela.core.sampler",
     "SamplingRequest": "prela.core.sampler",
@@ -101,6 +102,7 @@ __all__ = [
     "Link",
     "ParentBased",
     "RateLimiting",
+    "PartialExportError",
     "RetryableExportError",
     "Sampler",
     "SamplingRequest",

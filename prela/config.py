@@ -14,13 +14,23 @@ from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 from prela.core import log
+from prela.core.endpoint import (
+    CANCELLED_AS,
+    COMPRESSIONS,
+    PROTOCOLS,
+    OtlpSettings,
+    checked_url,
+    headers_of_list,
+    one_of,
+    url_of_traces,
+)
 from prela.core.sampler import AlwaysOff, AlwaysOn, ParentBased, Sampler, TraceIdRatio
 from prela.core.settings import Limits, Redact
 from prela.core.tail import TailSampling
 
 T = TypeVar("T")
 
-EXPORTER_NAMES: Final = ("file", "console", "memory", "otel", "none")
+EXPORTER_NAMES: Final = ("file", "console", "otlp", "memory", "otel", "none")
 _LONGEST: Final = 86_400.0
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
@@ -53,6 +63,8 @@ class Config(NamedTuple):
     batch_size: int
     export_timeout: float
     exit_timeout: float
+    otlp: OtlpSettings
+    """Of the exporter "otlp"; the defaults where that is not among the exporters."""
 
 
 def load(
@@ -83,6 +95,11 @@ def load(
         raise ConfigurationError("service_name", service_name, "a string that is not empty")
     if resource is not None and not isinstance(resource, Mapping):
         raise ConfigurationError("resource", resource, "a mapping of attribute names to values")
+    exporters = (
+        _exporters("exporter", exporter)
+        if exporter is not None
+        else env.prela("PRELA_EXPORTER", lambda value: _exporters("PRELA_EXPORTER", value)) or {"file": "file"}
+    )
     return Config(
         service_name=service_name
         or (resource or {}).get("service.name")
@@ -90,9 +107,7 @@ def load(
         or env.text("OTEL_SERVICE_NAME")
         or otel_resource.get("service.name")
         or _program_name(),
-        exporters=_exporters("exporter", exporter)
-        if exporter is not None
-        else env.prela("PRELA_EXPORTER", lambda value: _exporters("PRELA_EXPORTER", value)) or {"file": "file"},
+        exporters=exporters,
         trace_dir=Path(_folder(trace_dir) or env.text("PRELA_TRACE_DIR") or "traces"),
         sampler=_sampler(sampler, sample_rate, env),
         tail_sampling=_tail_sampling(tail_sampling),
@@ -115,6 +130,7 @@ def load(
         batch_size=env.otel("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", _positive_int) or 512,
         export_timeout=env.otel("OTEL_BSP_EXPORT_TIMEOUT", _milliseconds) or 30.0,
         exit_timeout=_positive("exit_timeout", exit_timeout),
+        otlp=_otlp(env) if "otlp" in exporters.values() else OtlpSettings(),
     )
 
 
@@ -195,6 +211,41 @@ def _key_value_list(value: str) -> dict[str, str]:
             raise _BadValueError("key=value pairs, separated by commas")
         found[unquote(key.strip())] = unquote(text.strip())
     return found
+
+
+def _allowed(check: Callable[[str], T]) -> Callable[[str], T]:
+    """A parser from a check that raises ValueError."""
+
+    def parse(value: str) -> T:
+        try:
+            return check(value)
+        except ValueError as bad:
+            raise _BadValueError(str(bad)) from None
+
+    return parse
+
+
+def _otlp(env: _Environment) -> OtlpSettings:
+    """The OTLP exporter's variables; those for traces go before those for all signals."""
+    default = OtlpSettings()
+
+    def either(name: str, parse: Callable[[str], T]) -> T | None:
+        found = env.otel(f"OTEL_EXPORTER_OTLP_TRACES_{name}", parse)
+        return found if found is not None else env.otel(f"OTEL_EXPORTER_OTLP_{name}", parse)
+
+    return OtlpSettings(
+        endpoint=env.otel("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", _allowed(checked_url))
+        or env.otel("OTEL_EXPORTER_OTLP_ENDPOINT", _allowed(url_of_traces))
+        or default.endpoint,
+        headers=either("HEADERS", _allowed(headers_of_list)) or default.headers,
+        timeout=either("TIMEOUT", _milliseconds) or default.timeout,
+        compression=either("COMPRESSION", _allowed(one_of(*COMPRESSIONS))) or default.compression,
+        protocol=either("PROTOCOL", _allowed(one_of(*PROTOCOLS))) or default.protocol,
+        certificate=either("CERTIFICATE", str),
+        client_certificate=either("CLIENT_CERTIFICATE", str),
+        client_key=either("CLIENT_KEY", str),
+        cancelled_as=env.prela("PRELA_OTLP_CANCELLED_AS", _allowed(one_of(*CANCELLED_AS))) or default.cancelled_as,
+    )
 
 
 # --- arguments ----------------------------------------------------------------------------------------------------

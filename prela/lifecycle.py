@@ -44,9 +44,9 @@ def init(
 
     Args:
         service_name: What this program is called (`PRELA_SERVICE_NAME`, `OTEL_SERVICE_NAME`).
-        exporter: Where spans go: "file", "console", "memory", "otel" (the application's OpenTelemetry SDK), "none",
-            several separated by commas, an object with a method `export(spans)`, or a list of these (`PRELA_EXPORTER`;
-            default "file").
+        exporter: Where spans go: "file", "console", "otlp", "memory", "otel" (the application's OpenTelemetry SDK),
+            "none", several separated by commas, an object with a method `export(spans)`, or a list of these
+            (`PRELA_EXPORTER`; default "file").
         trace_dir: The folder of the file exporter (`PRELA_TRACE_DIR`; default "./traces").
         sampler: Decides which traces are recorded; see `prela.core.sampler`.
         sample_rate: Instead of a sampler: the share of traces recorded, 0 to 1 (`PRELA_SAMPLE_RATE`).

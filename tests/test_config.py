@@ -45,11 +45,11 @@ def under(**variables: str) -> Config:
 BAD_ARGUMENTS: list[tuple[str, Any, str]] = [
     *(("service_name", value, "a string that is not empty") for value in ("", "  ", 1, b"x")),
     *(
-        ("exporter", value, "file, console, memory, otel, none")
-        for value in ("", ",", "files", "FILE", "file,,bogus", "otlp")
+        ("exporter", value, "file, console, otlp, memory, otel, none")
+        for value in ("", ",", "files", "FILE", "file,,bogus", "otel!")
     ),
     *(("exporter", value, "`export(spans)`") for value in (5, True, object(), Exporter)),
-    *(("exporter", value, "file, console, memory, otel, none") for value in ([], {}, ["file", "files"])),
+    *(("exporter", value, "file, console, otlp, memory, otel, none") for value in ([], {}, ["file", "files"])),
     *(("trace_dir", value, "a path") for value in ("", " ", 5, b"x", BytesPath(), "a\0b")),
     *(("sampler", value, "`should_sample(request)`") for value in (5, "always_on", lambda _: True, prela.AlwaysOn)),
     *(("sample_rate", value, "a number from 0 to 1") for value in (-0.1, 1.1, math.nan, math.inf, "0.5", True, 1j)),
@@ -99,8 +99,8 @@ def test_a_sampler_and_a_rate_at_once_are_an_error() -> None:
 
 BAD_VARIABLES = [
     *(
-        ("PRELA_EXPORTER", value, "file, console, memory, otel, none")
-        for value in ("bogus", ",", "otlp", "FILE", "file;none")
+        ("PRELA_EXPORTER", value, "file, console, otlp, memory, otel, none")
+        for value in ("bogus", ",", "otel!", "FILE", "file;none")
     ),
     *(("PRELA_SAMPLE_RATE", value, "a number from 0 to 1") for value in ("x", "2", "-1", "nan", "inf", "50%")),
     *(

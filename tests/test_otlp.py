@@ -16,15 +16,17 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, TraceFlags
 
-from prela.record import jsonl, otlp_json, otlp_meaning, otlp_protobuf
+from prela.record import jsonl, otlp_json, otlp_meaning, otlp_protobuf, otlp_wire
 from prela.record.model import SpanEvent, SpanLink, SpanRecord
 from prela.record.otlp import Records, grouped, request_of, span_of
+from prela.record.otlp_wire import encode_plain
 from tests.traces import START, record
 
 ENCODINGS = pytest.mark.parametrize("encoding", [otlp_protobuf, otlp_json], ids=["protobuf", "json"])
@@ -132,7 +134,7 @@ def same(left: SpanRecord, right: SpanRecord) -> bool:
 
 
 @ENCODINGS
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(records=st.lists(records_of_ours(), max_size=4))
 def test_a_record_that_went_to_otlp_comes_back_as_it_was(encoding: ModuleType, records: list[SpanRecord]) -> None:
     found = {(r.trace_id, r.span_id): r for r in there_and_back(encoding, *records, piece=2)}
@@ -141,7 +143,7 @@ def test_a_record_that_went_to_otlp_comes_back_as_it_was(encoding: ModuleType, r
 
 
 @ENCODINGS
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(record=records_of_ours())
 def test_a_cancelled_span_that_went_out_as_an_error_comes_back_cancelled(
     encoding: ModuleType, record: SpanRecord
@@ -461,12 +463,97 @@ def test_spans_of_the_official_sdk_are_records_that_say_the_same() -> None:
     assert alone.scope == {"name": "other"}
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(records=st.lists(records_of_ours(), min_size=1, max_size=4))
 def test_our_bytes_are_those_of_the_official_messages(records: list[SpanRecord]) -> None:
     whole = ExportTraceServiceRequest(**request_of(records))
     assert ExportTraceServiceRequest.FromString(encoded(otlp_protobuf, records, piece=1)) == whole
     assert otlp_json.encode_records(records) == encoded(otlp_json, records, piece=1)
+
+
+FLAT = st.dictionaries(
+    NAMES,
+    st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.integers(0, 3000)
+    | st.floats()
+    | TEXT
+    | st.text("x", min_size=120),
+    max_size=5,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    attributes=FLAT,
+    span_type=st.sampled_from(["llm", "custom", "another"]),
+    status=st.sampled_from(["success", "cancelled"]),
+    kind=st.sampled_from(list(otlp_meaning.KINDS)),
+    parent=st.none() | ids(16),
+    name=TEXT | st.just("n" * 3000),
+    times=st.tuples(TIMES, TIMES),
+    flags=st.integers(0, 2**32 - 1),
+    cancelled_as=st.sampled_from(["unset", "error"]),
+)
+def test_what_is_written_by_hand_is_what_the_official_messages_write(
+    attributes: dict[str, Any],
+    span_type: str,
+    status: str,
+    kind: str,
+    parent: str | None,
+    name: str,
+    times: tuple[int, int],
+    flags: int,
+    cancelled_as: str,
+) -> None:
+    found = record(
+        name,
+        attributes={key: value for key, value in attributes.items() if key not in OURS},
+        span_type=span_type,
+        status=status,
+        kind=kind,
+        parent_span_id=parent,
+        start_time_unix_nano=times[0],
+        end_time_unix_nano=times[1],
+        flags=flags,
+    )
+    written = encode_plain([found, found], cancelled_as)
+    assert written is not None
+    official = ScopeSpans(spans=[span_of(found, cancelled_as)] * 2)
+    assert ScopeSpans.FromString(written).SerializeToString(deterministic=True) == official.SerializeToString(
+        deterministic=True
+    )
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"attributes": {"k": None}},
+        {"attributes": {"k": []}},
+        {"attributes": {"k": 2**63}},
+        {"attributes": {otlp_meaning.STATUS: "mine"}},
+        {"events": [SpanEvent(name="e", time_unix_nano=1, attributes={})]},
+        {"links": [SpanLink(trace_id="1" * 32, span_id="2" * 16, attributes={})]},
+        {"status": "error"},
+        {"status_message": ""},
+        {"end_time_unix_nano": None, "status": "pending"},
+        {"kind": "another"},
+        {"trace_state": "a=b"},
+        {"dropped": {"events": 1}},
+        {"otlp": {"span": {"kind": 0}}},
+        {"trace_id": "12"},
+        {"parent_span_id": "12"},
+    ],
+    ids=repr,
+)
+def test_what_is_not_plain_is_not_written_by_hand(fields: dict[str, Any]) -> None:
+    assert encode_plain([record(), record(**fields)], "unset") is None
+
+
+def test_keys_that_a_program_makes_up_do_not_fill_the_memory() -> None:
+    for number in range(10_000):
+        assert encode_plain([record(attributes={f"key {number}": 1})], "unset")
+    assert len(otlp_wire._heads) <= otlp_wire._KEYS
 
 
 # --- JSON as others write it ----------------------------------------------------------------------------------------

@@ -6,20 +6,21 @@ It runs on asyncio and trio through anyio, which is imported at the first use an
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from prela.aio.exporter import Exporter, RetryableExportError
+    from prela.aio.exporter import Exporter, PartialExportError, RetryableExportError
     from prela.aio.lifespan import open_tracer
     from prela.aio.streams import trace_stream
     from prela.aio.threads import to_thread
 
 _WHERE = {
     "Exporter": "prela.aio.exporter",
+    "PartialExportError": "prela.aio.exporter",
     "RetryableExportError": "prela.aio.exporter",
     "open_tracer": "prela.aio.lifespan",
     "to_thread": "prela.aio.threads",
     "trace_stream": "prela.aio.streams",
 }
 
-__all__ = ["Exporter", "RetryableExportError", "open_tracer", "to_thread", "trace_stream"]
+__all__ = ["Exporter", "PartialExportError", "RetryableExportError", "open_tracer", "to_thread", "trace_stream"]
 
 
 def __getattr__(name: str) -> Any:

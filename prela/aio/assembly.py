@@ -42,7 +42,8 @@ def import_what_the_worker_needs(config: Config) -> None:
             for module in _MODULES[name]:
                 import_module(module)
         except ImportError as error:
-            raise ConfigurationError("exporter", name, f"it once installed ({error}): prela[{name}]") from error
+            expected = f"what is installed; pip install 'prela[{name}]' ({error})"
+            raise ConfigurationError("exporter", name, expected) from None
 
 
 def set_up_integrations(config: Config) -> None:
@@ -59,6 +60,13 @@ def set_up_integrations(config: Config) -> None:
 _MODULES = {
     "file": ("aiofiles", "prela.aio.exporters.file"),
     "console": ("prela.aio.exporters.console",),
+    "otlp": (
+        "prela.aio.exporters.otlp",
+        "prela.record.otlp_protobuf",
+        "prela.record.otlp_json",
+        "httpcore2._backends.anyio",
+        "h11",
+    ),
     "memory": ("prela.aio.exporters.memory",),
     "otel": ("prela.integrations.otel.exporter",),
     "none": ("prela.aio.exporters.none",),
@@ -92,6 +100,10 @@ def _make_exporter(name: str, config: Config) -> Any:
         from prela.aio.exporters.console import ConsoleExporter
 
         return ConsoleExporter()
+    if name == "otlp":
+        from prela.aio.exporters.otlp import OtlpExporter
+
+        return OtlpExporter(**config.otlp._asdict())
     if name == "memory":
         from prela.aio.exporters.memory import MemoryExporter
 

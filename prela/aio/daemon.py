@@ -22,13 +22,14 @@ class DaemonCaller:
         self._thread: threading.Thread | None = None
         self._running: Future[Any] | None = None
 
-    def start(self) -> None:
-        """Start the thread ahead of need: at the end of the interpreter no new one can be had."""
+    def start(self) -> bool:
+        """Start the thread ahead of need: at the end of the interpreter no new one can be had. Whether there is one."""
         try:
             self._thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
             self._thread.start()
         except RuntimeError:
             self._thread = None
+        return self._thread is not None
 
     def stop(self) -> None:
         """Let the thread end after the call under way; a stuck one ends with the process."""

@@ -7,15 +7,15 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from inspect import isawaitable, iscoroutinefunction
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
 
 from prela.aio.cancellation import is_being_cancelled
 from prela.aio.daemon import DaemonCaller
-from prela.aio.exporter import RetryableExportError
+from prela.aio.exporter import PartialExportError, RetryableExportError
 from prela.core import log
-from prela.core.buffer import EXPORT_FAILED, QUEUE_FULL, SPAN_BYTES
+from prela.core.buffer import EXPORT_FAILED, QUEUE_FULL, REJECTED, SPAN_BYTES
 from prela.core.outage import Outage
 from prela.core.outcome import message_of
 from prela.core.retry import delay_before_retry, seconds_or_none
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Batch:
     """Records on their way to every exporter; settled when each has answered."""
 
-    __slots__ = ("_on_settled", "bytes", "counted", "position", "reason", "records", "waiting")
+    __slots__ = ("_on_settled", "bytes", "counted", "lost", "position", "reason", "records", "waiting")
 
     def __init__(
         self,
@@ -46,16 +46,26 @@ class Batch:
         self.waiting: int = waiting
         self.reason: str | None = None
         """Why an exporter did not take it; None while every answer so far was good."""
+        self.lost: int = 0
+        """How many of the records an exporter did not take: of several, the one that took the least."""
         self.counted: bool = counted
         """False for records of our own making, which no statistics are kept of."""
         self._on_settled = on_settled
 
-    def settle(self, reason: str | None) -> None:
+    def settle(self, loss: "Loss | None") -> None:
         """Note one exporter's answer."""
-        self.reason = self.reason or reason
+        if loss is not None and loss.spans > self.lost:
+            self.reason, self.lost = loss.reason, loss.spans
         self.waiting -= 1
         if self.waiting == 0:
             self._on_settled(self)
+
+
+class Loss(NamedTuple):
+    """What an exporter did not take of a batch."""
+
+    reason: str
+    spans: int
 
 
 class Delivery:
@@ -109,7 +119,7 @@ class Delivery:
         spans = sum(len(b.records) for b in self._backlog) + len(batch.records)
         size = sum(b.bytes for b in self._backlog) + batch.bytes
         if self._backlog and (spans > self._max_spans or size > self._max_bytes):
-            self._settle(batch, QUEUE_FULL)
+            self._settle(batch, Loss(QUEUE_FULL, len(batch.records)))
         else:
             self._backlog.append(batch)
             self._news.set()
@@ -128,23 +138,24 @@ class Delivery:
                     self._news = anyio.Event()
                     continue
                 self._current = self._backlog.popleft()
-                reason = await self._deliver(self._current.records)
+                loss = await self._deliver(self._current.records)
                 batch, self._current = self._current, None
-                self._settle(batch, reason)
+                self._settle(batch, loss)
             await self.close()
         finally:
             if self._caller is not None:
                 self._caller.stop()
 
-    def _settle(self, batch: Batch, reason: str | None) -> None:
-        if batch.counted and reason is None:
-            self.exported += len(batch.records)
-        elif batch.counted and reason is not None:
-            self.dropped[reason] = self.dropped.get(reason, 0) + len(batch.records)
-        batch.settle(reason)
+    def _settle(self, batch: Batch, loss: Loss | None) -> None:
+        if batch.counted:
+            self.exported += len(batch.records) - (0 if loss is None else loss.spans)
+            if loss is not None:
+                self.dropped[loss.reason] = self.dropped.get(loss.reason, 0) + loss.spans
+        batch.settle(loss)
 
-    async def _deliver(self, records: "Sequence[SpanRecord]") -> str | None:
-        """Export with retries; return None, or the reason why the batch is lost."""
+    async def _deliver(self, records: "Sequence[SpanRecord]") -> Loss | None:
+        """Export with retries; return None, or what of the batch is lost."""
+        failed = Loss(EXPORT_FAILED, len(records))
         began = monotonic()
         attempt = 0
         while True:
@@ -154,20 +165,23 @@ class Delivery:
                 if await self._call("export", records) is not False:
                     return None
                 self._tell("refused", "refused a batch (returned False)")
-                return EXPORT_FAILED
+                return failed
             except _NoAnswerError:
                 self._tell("silent", f"did not answer within {self._timeout:g} s")
             except RetryableExportError as error:
                 retry_after = error.retry_after
                 log.debug("prela: exporter %r asks to be tried again: %s", self.name, error)
+            except PartialExportError as error:
+                self._tell("partial", f"did not take every span: {message_of(error)}")
+                return _part_lost(error.lost, len(records))
             except Exception as error:
                 self._tell(type(error).__name__, f"failed: {type(error).__name__}: {message_of(error)}")
                 log.debug("prela: exporter %r failed", self.name, exc_info=error)
-                return EXPORT_FAILED
+                return failed
             delay = delay_before_retry(attempt, monotonic() - began, seconds_or_none(retry_after))
             if delay is None:
                 self._tell("given up", f"was given up after {attempt} attempts")
-                return EXPORT_FAILED
+                return failed
             await anyio.sleep(delay)
 
     async def _call(self, name: str, *args: object) -> Any:
@@ -204,6 +218,12 @@ class Delivery:
 
     def _tell(self, kind: str, what: str) -> None:
         log.warn_once(f"exporter:{self.name}:{kind}", "prela: exporter %r %s (told once)", self.name, what)
+
+
+def _part_lost(count: object, of: int) -> Loss | None:
+    """What an exporter said is lost, within what it was given; all, where it said nothing that can be understood."""
+    lost = min(count, of) if isinstance(count, int) and count >= 0 else of
+    return Loss(REJECTED, lost) if lost else None
 
 
 class _NoAnswerError(Exception):

@@ -16,6 +16,15 @@ class RetryableExportError(Exception):
         """Seconds to wait before the next attempt, where the receiver said so."""
 
 
+class PartialExportError(Exception):
+    """Raised by an exporter when some of a batch was not taken, and will not be: the rest was."""
+
+    def __init__(self, message: str = "", *, lost: int) -> None:
+        super().__init__(message)
+        self.lost = lost
+        """How many spans of the batch were not taken."""
+
+
 class Exporter(Protocol):
     """Anything with these two methods. Either may be a plain `def`, which then runs in a daemon thread of ours.
 
@@ -28,6 +37,7 @@ class Exporter(Protocol):
 
         Raises:
             RetryableExportError: Try this batch again later.
+            PartialExportError: Some of it is lost, and counted `rejected`; the rest is exported.
         """
         ...
 

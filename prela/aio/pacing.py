@@ -1,7 +1,12 @@
 """How work of ours shares the loop it runs on: a private loop in a thread of its own, or the application's."""
 
 import time
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prela.record.model import SpanRecord
 
 CHUNK = 16
 """Spans worked on between two calls of `give_way`."""
@@ -33,3 +38,18 @@ async def give_way() -> None:
     elif is_turn_over():
         time.sleep(0)  # noqa: ASYNC251  (on purpose: there is nobody on this loop to hold up)
         _next_turn = time.monotonic() + _SLICE
+
+
+def chunks(records: "Sequence[SpanRecord]") -> "Iterator[Sequence[SpanRecord]]":
+    """What is encoded in one go: up to `CHUNK` records, or one that may be large, which nested values tell."""
+    begun = 0
+    for index, record in enumerate(records):
+        is_large = any(type(value) is list or type(value) is dict for value in record.attributes.values())
+        if is_large and begun < index:
+            yield records[begun:index]
+            begun = index
+        if is_large or index + 1 - begun == CHUNK:
+            yield records[begun : index + 1]
+            begun = index + 1
+    if begun < len(records):
+        yield records[begun:]

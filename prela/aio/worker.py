@@ -350,10 +350,10 @@ class Worker:
 
     def _settled(self, batch: Batch) -> None:
         self._unsettled.discard(batch)
-        if batch.counted and batch.reason is None:
-            self._exported += len(batch.records)
-        elif batch.counted and batch.reason is not None:
-            self._lose(batch.reason, len(batch.records))
+        if batch.counted:
+            self._exported += len(batch.records) - batch.lost
+            if batch.reason is not None:
+                self._lose(batch.reason, batch.lost)
         self._wake.set()
 
     def _lose(self, reason: str, count: int) -> None:

@@ -86,22 +86,21 @@ class Group(NamedTuple):
 def grouped(records: Iterable[SpanRecord]) -> list[Group]:
     """Put records together by resource and scope, in the order in which these first come."""
     groups: dict[str, tuple[Group, dict[str, Scope]]] = {}
-    recent: dict[tuple[int, str], list[SpanRecord]] = {}  # by the identity of the resource, which most records share
+    recent: dict[tuple[object, ...], list[SpanRecord]] = {}  # by identity: most records share their resource
     for record in records:
-        plain = not record.scope and not record.otlp
-        key = (id(record.resource), record.service_name)
-        if plain and key in recent:
+        scope, rest = record.scope, record.otlp
+        key = (id(record.resource), record.service_name, id(scope) if scope else 0, id(rest) if rest else 0)
+        if key in recent:
             recent[key].append(record)
             continue
-        resource, scope = _resource_spans_of(record), _scope_spans_of(record)
-        group, scopes = groups.setdefault(repr(resource), (Group(resource, []), {}))
-        found = scopes.get(repr(scope))
+        resource_spans, scope_spans = _resource_spans_of(record), _scope_spans_of(record)
+        group, scopes = groups.setdefault(repr(resource_spans), (Group(resource_spans, []), {}))
+        found = scopes.get(repr(scope_spans))
         if found is None:
-            found = scopes[repr(scope)] = Scope(scope, [])
+            found = scopes[repr(scope_spans)] = Scope(scope_spans, [])
             group.scopes.append(found)
         found.records.append(record)
-        if plain:
-            recent[key] = found.records
+        recent[key] = found.records
     return [group for group, _ in groups.values()]
 
 

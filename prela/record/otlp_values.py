@@ -46,7 +46,12 @@ def any_value(value: Any, room: int = DEEPEST) -> Message:
 
 def key_values(attributes: Mapping[str, Any]) -> list[Message]:
     """Return attributes as a list of KeyValue."""
-    return [{"key": key, "value": any_value(value)} for key, value in attributes.items()]
+    return [_pair(key, value, DEEPEST) for key, value in attributes.items()]
+
+
+def _pair(key: str, value: Any, room: int) -> Message:
+    """A KeyValue; of None without a value, since a receiver was seen that refuses an empty one in JSON (rotel)."""
+    return {"key": key} if value is None else {"key": key, "value": any_value(value, room)}
 
 
 def _nested(value: list[Any] | dict[str, Any], room: int) -> Message:
@@ -54,7 +59,7 @@ def _nested(value: list[Any] | dict[str, Any], room: int) -> Message:
         return _tagged("$json", {"string_value": msgspec.json.encode(to_json(value)).decode()})
     if isinstance(value, list):
         return {"array_value": {"values": [any_value(item, room - 1) for item in value]}}
-    pairs = [{"key": key, "value": any_value(item, room - 1)} for key, item in value.items()]
+    pairs = [_pair(key, item, room - 1) for key, item in value.items()]
     found = {"kvlist_value": {"values": pairs}}
     return _tagged("$dict", found) if looks_tagged(value) else found
 

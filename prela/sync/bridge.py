@@ -280,7 +280,27 @@ def _private_loop() -> "asyncio.AbstractEventLoop":
     loop = asyncio.SelectorEventLoop()
     loop.set_debug(False)  # whether our steps are slow concerns nobody, under `-X dev` neither
     loop.set_task_factory(_task_but_no_finalizers)
+    loop.getaddrinfo = _resolve  # type: ignore[method-assign]
     return loop
+
+
+async def _resolve(host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0) -> Any:
+    """Resolve a name in a daemon thread. asyncio does it in an executor, which takes no work at the end of the
+    interpreter, when a short program's spans are sent."""
+    import socket
+
+    from prela.aio.daemon import DaemonCaller
+
+    def resolve() -> Any:
+        return socket.getaddrinfo(host, port, family, type, proto, flags)
+
+    caller = DaemonCaller("prela-resolver")
+    if not caller.start():
+        return resolve()  # no thread can be had any more, and nobody is on this loop who could be held up
+    try:
+        return await caller.call(resolve)
+    finally:
+        caller.stop()
 
 
 def _task_but_no_finalizers(loop: "asyncio.AbstractEventLoop", coro: Any, **options: Any) -> Any:

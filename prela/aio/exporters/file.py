@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from prela.aio.pacing import CHUNK, give_way, on_private_loop
+from prela.aio.pacing import chunks, give_way, on_private_loop
 from prela.aio.waking import is_asyncio
 from prela.core import log
 from prela.record import jsonl
@@ -76,7 +76,7 @@ class FileExporter:
         before = self._size
         lines = bytearray()
         try:
-            for chunk in _chunks(spans):
+            for chunk in chunks(spans):
                 lines += _lines(chunk)
                 await give_way()
                 if len(lines) >= _PIECE:
@@ -134,21 +134,6 @@ class FileExporter:
             # Half a line stands in the file now: leave it there, and write on in another.
             log.failed("cutting back a trace file", error)
             self._size = self._max_file_bytes
-
-
-def _chunks(records: Sequence[SpanRecord]) -> Iterator[Sequence[SpanRecord]]:
-    """What is encoded in one go: up to `CHUNK` records, or one that may be large, which nested values tell."""
-    begun = 0
-    for index, record in enumerate(records):
-        is_large = any(type(value) is list or type(value) is dict for value in record.attributes.values())
-        if is_large and begun < index:
-            yield records[begun:index]
-            begun = index
-        if is_large or index + 1 - begun == CHUNK:
-            yield records[begun : index + 1]
-            begun = index + 1
-    if begun < len(records):
-        yield records[begun:]
 
 
 def _lines(records: Sequence[SpanRecord]) -> bytes:

@@ -1,0 +1,122 @@
+"""The HTTP client, over asyncio and trio, and what it was made for: one process, one loop."""
+
+import os
+import ssl
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+import anyio
+import anyio.lowlevel
+import httpx2
+
+from prela.core.endpoint import OtlpSettings
+
+_ANSWER_BYTES: Final = 64 * 1024
+"""The most that is read of an answer: it says what was wrong, and need not say it at length."""
+_PASSING: Final = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError, httpx2.ProxyError)
+"""Failures of the connection that may pass."""
+
+_left_behind: list[httpx2.AsyncClient] = []
+"""Clients of a parent process: their sockets are the parent's, and closing them is its affair."""
+
+
+class ConnectionFailedError(Exception):
+    """No answer came, for a reason that may pass."""
+
+
+class Answer(NamedTuple):
+    """What the receiver said."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+    """The beginning of it, where it is long."""
+
+
+class Connection:
+    """Posts bodies to one URL, over a connection that is kept alive.
+
+    A client belongs to the loop and the process that it was made in: after a fork, or in another loop, another is made.
+    """
+
+    def __init__(self, settings: OtlpSettings, headers: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._headers = {**headers, **settings.headers}
+        self._client: httpx2.AsyncClient | None = None
+        self._made_in: tuple[int, object] | None = None
+
+    async def post(self, content: bytes, headers: Mapping[str, str]) -> Answer:
+        """Post a body, and return the answer.
+
+        Raises:
+            ConnectionFailedError: There was none.
+            Exception: It could not even be tried, and trying again would change nothing.
+        """
+        client = self._client_here()
+        url, timeout = self._settings.endpoint, self._settings.timeout
+        try:
+            with anyio.fail_after(timeout):
+                async with client.stream("POST", url, content=content, headers=dict(headers)) as response:
+                    return Answer(response.status_code, response.headers, await _beginning(response))
+        except TimeoutError:
+            raise ConnectionFailedError(f"no answer from {_shown(url)} within {timeout:g} s") from None
+        except _PASSING as error:
+            raise ConnectionFailedError(f"{_shown(url)}: {type(error).__name__}: {error}") from None
+
+    async def aclose(self) -> None:
+        """Close the connection. A later post opens another."""
+        client, self._client = self._client, None
+        if client is not None and self._made_in == _here():
+            await client.aclose()
+
+    def _client_here(self) -> httpx2.AsyncClient:
+        here = _here()
+        if self._client is None or self._made_in != here:
+            if self._client is not None and self._made_in is not None and self._made_in[0] != here[0]:
+                _left_behind.append(self._client)
+            self._client = httpx2.AsyncClient(
+                headers=self._headers,
+                timeout=None,  # `post` has one for the whole
+                verify=_tls(self._settings),
+                limits=httpx2.Limits(max_connections=1, max_keepalive_connections=1),
+            )
+            self._made_in = here
+        return self._client
+
+
+def _here() -> tuple[int, object]:
+    return os.getpid(), anyio.lowlevel.current_token().native_token
+
+
+def _tls(settings: OtlpSettings) -> ssl.SSLContext | bool:
+    """What the server's certificate is checked with.
+
+    Raises:
+        OSError: A file is not there, or not what it should be.
+    """
+    if not settings.endpoint.startswith("https:"):
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used: and reading the system's certificates takes 20 ms
+    if settings.certificate is None and settings.client_certificate is None:
+        return True
+    context = ssl.create_default_context(cafile=settings.certificate)
+    if settings.client_certificate is not None:
+        context.load_cert_chain(settings.client_certificate, settings.client_key)
+    return context
+
+
+async def _beginning(response: httpx2.Response) -> bytes:
+    """The answer as it came over the wire: it is asked for uncompressed, and not decompressed if it is not."""
+    found = bytearray()
+    with anyio.CancelScope() as enough:
+        async for piece in response.aiter_raw():
+            found += piece[: _ANSWER_BYTES - len(found)]
+            if len(found) == _ANSWER_BYTES:
+                # Not `break`: it would leave the generators below this one to the collector, of which trio complains.
+                enough.cancel()
+    return bytes(found)
+
+
+def _shown(url: str) -> str:
+    """The URL without what may be secret in it."""
+    parts = httpx2.URL(url)
+    return str(parts.copy_with(userinfo=b"", query=None))
