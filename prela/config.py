@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 from prela.core import log
+from prela.core.propagation import BAGGAGE, TRACEPARENT, TRACESTATE, RemoteContext, extract
 from prela.core.sampler import AlwaysOff, AlwaysOn, ParentBased, Sampler, TraceIdRatio
 from prela.core.settings import Limits, Redact
 
@@ -51,6 +52,8 @@ class Config(NamedTuple):
     batch_size: int
     export_timeout: float
     exit_timeout: float
+    inherited: RemoteContext
+    """The trace and baggage that the process was started with, where they are to be gone on with."""
 
 
 def load(
@@ -67,6 +70,7 @@ def load(
     limits: Limits | Mapping[str, int] | None = None,
     export_delay: float | None = None,
     exit_timeout: float = 5.0,
+    continue_trace: bool | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Config:
     """Return the configuration in force. The arguments are those of `prela.init`.
@@ -111,6 +115,9 @@ def load(
         batch_size=env.otel("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", _positive_int) or 512,
         export_timeout=env.otel("OTEL_BSP_EXPORT_TIMEOUT", _milliseconds) or 30.0,
         exit_timeout=_positive("exit_timeout", exit_timeout),
+        inherited=env.inherited()
+        if _first(_flag("continue_trace", continue_trace), env.prela("PRELA_CONTINUE_TRACE", _boolean), False)
+        else extract({}),
     )
 
 
@@ -133,6 +140,11 @@ class _Environment:
 
     def text(self, name: str) -> str | None:
         return self._variables.get(name, "").strip() or None
+
+    def inherited(self) -> RemoteContext:
+        """What an environment carries (OpenTelemetry, "Environment Variables as Context Propagation Carriers")."""
+        names = (TRACEPARENT, TRACESTATE, BAGGAGE)
+        return extract({name: value for name in names if (value := self.text(name.upper()))})
 
     def prela(self, name: str, parse: Callable[[str], T]) -> T | None:
         value = self.text(name)

@@ -25,6 +25,7 @@ def make_settings(config: Config, counters: Counters) -> Settings:
         limits=config.limits,
         counters=counters,
         explain=explain,
+        parent=config.inherited.parent,
     )
 
 

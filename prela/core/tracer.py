@@ -148,6 +148,8 @@ class Tracer:
         if current is SUPPRESSION:
             return SUPPRESSION
         chosen = current if isinstance(parent, _Current) else parent
+        if chosen is None and parent is CURRENT:
+            chosen = settings.parent
         if isinstance(chosen, UnsampledRoot):
             next(chosen.descendants)
             return UNSAMPLED
