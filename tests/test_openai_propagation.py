@@ -1,7 +1,5 @@
 """By option, calls of `openai` carry the trace on to a gateway or model server of one's own."""
 
-# ruff: noqa: F401, F811  (fixtures)
-
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Any

@@ -30,8 +30,11 @@ class _InCapturedContext(Generic[P, T]):
             with suppress():
                 return self.func(*args, **kwargs)
         # A forked worker still has what was current when it was forked, which has nothing to do with this call.
-        with without_current_span(), attach(self.headers), propagate_attributes(**self.propagated):
-            return self.func(*args, **kwargs)
+        with without_current_span(), attach(self.headers):
+            if not self.propagated:
+                return self.func(*args, **kwargs)
+            with propagate_attributes(**self.propagated):
+                return self.func(*args, **kwargs)
 
     def __repr__(self) -> str:
         return f"copy_context_to_process({self.func!r})"
