@@ -15,6 +15,7 @@ from starlette.routing import Mount, Route, Router
 from prela import get_current_span, get_tracer
 from prela.integrations.asgi import TracingMiddleware
 from prela.integrations.http import host_and_port, query_to_record, url_to_record
+from prela.integrations.routes import route_of
 from prela.record.model import SpanRecord
 from prela.testing import Recorder, recording
 
@@ -298,6 +299,15 @@ async def test_a_disconnect_after_the_answer_is_none(recorder: Recorder) -> None
     assert only(recorder).status == "success"
 
 
+async def test_a_disconnect_after_an_error_was_answered_leaves_it_an_error(recorder: Recorder) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await answering({**START, "status": 500}, BODY)(scope, receive, send)
+        assert (await receive())["type"] == "http.disconnect"
+
+    await serve(app, None, GONE)
+    assert only(recorder).status == "error"
+
+
 async def test_a_cancelled_request_says_why_and_stays_cancelled(recorder: Recorder) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await anyio.sleep_forever()
@@ -408,7 +418,18 @@ async def test_the_route_of_starlette_is_told_with_what_it_is_mounted_in(
     assert record.name == ("GET" if route is None else f"GET {route}")
 
 
-async def test_the_route_of_fastapi_and_litestar_is_told(recorder: Recorder) -> None:
+def test_of_several_places_of_an_endpoint_the_one_that_fits_the_path_is_the_route() -> None:
+    async def item(request: Any) -> None: ...
+
+    router = Router([Route("/a/{x}", item), Mount("/m", routes=[Route("/b/{x:path}", item)]), Route("/c", item)])
+    scope = {"router": router, "endpoint": item}
+    assert route_of({**scope, "path": "/m/b/1/2"}) == "/m/b/{x:path}"
+    assert route_of({**scope, "path": "/c"}) == "/c"
+    assert route_of({**scope, "path": "/a/1"}) == "/a/{x}"
+    assert route_of({"endpoint": item, "path": "/a/1"}) is None
+
+
+async def test_the_route_that_litestar_names_is_told(recorder: Recorder) -> None:
     async def litestar(scope: Any, receive: Any, send: Any) -> None:
         scope["path_template"] = "/things/{thing}"
         await answering(START, BODY)(scope, receive, send)

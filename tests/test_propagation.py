@@ -271,6 +271,31 @@ def test_a_child_process_goes_on_with_the_trace_of_its_environment(recorder: Rec
     assert found["own root"].parent_span_id is None
 
 
+def test_outside_any_span_a_child_process_is_told_of_none(recorder: Recorder) -> None:
+    stale = {"TRACEPARENT": GOOD, "PRELA_CONTINUE_TRACE": "true"}
+    assert prela.environment(stale) == {"PRELA_CONTINUE_TRACE": "false"}
+
+
+def test_what_the_parent_records_the_child_records_whatever_its_own_rate(tmp_path: Path) -> None:
+    env = {"TRACEPARENT": GOOD, "PRELA_CONTINUE_TRACE": "1", "PRELA_SAMPLE_RATE": "0"}
+    assert set(run_child(tmp_path, env)) == {"child root"}
+
+
+@pytest.mark.anyio
+async def test_a_tracer_in_the_programs_own_loop_goes_on_with_the_environments_trace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TRACEPARENT", GOOD)
+    monkeypatch.setenv("BAGGAGE", "user=7")
+    async with prela.aio.open_tracer(exporter="none", continue_trace=True) as tracer:
+        with tracer.span("here") as span:
+            assert (span.trace_id, span.parent_span_id) == (TRACE, SPAN)
+            assert prela.get_baggage() == {"user": "7"}
+    async with prela.aio.open_tracer(exporter="none") as tracer:
+        assert tracer.start_span("here").parent_span_id is None
+        assert prela.get_baggage() == {}
+
+
 @pytest.mark.parametrize("env", [{"TRACEPARENT": GOOD}, {"TRACEPARENT": "x", "PRELA_CONTINUE_TRACE": "1"}, {}])
 def test_without_the_setting_or_a_good_value_roots_are_roots(env: dict[str, str], tmp_path: Path) -> None:
     assert run_child(tmp_path, env)["child root"].parent_span_id is None
