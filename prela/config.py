@@ -24,6 +24,7 @@ from prela.core.endpoint import (
     one_of,
     url_of_traces,
 )
+from prela.core.propagation import BAGGAGE, TRACEPARENT, TRACESTATE, RemoteContext, extract
 from prela.core.sampler import AlwaysOff, AlwaysOn, ParentBased, Sampler, TraceIdRatio
 from prela.core.settings import Limits, Redact
 from prela.core.tail import TailSampling
@@ -65,6 +66,8 @@ class Config(NamedTuple):
     exit_timeout: float
     otlp: OtlpSettings
     """Of the exporter "otlp"; the defaults where that is not among the exporters."""
+    inherited: RemoteContext
+    """The trace and baggage that the process was started with, where they are to be gone on with."""
 
 
 def load(
@@ -82,6 +85,7 @@ def load(
     limits: Limits | Mapping[str, int] | None = None,
     export_delay: float | None = None,
     exit_timeout: float = 5.0,
+    continue_trace: bool | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Config:
     """Return the configuration in force. The arguments are those of `prela.init`.
@@ -131,6 +135,9 @@ def load(
         export_timeout=env.otel("OTEL_BSP_EXPORT_TIMEOUT", _milliseconds) or 30.0,
         exit_timeout=_positive("exit_timeout", exit_timeout),
         otlp=_otlp(env) if "otlp" in exporters.values() else OtlpSettings(),
+        inherited=env.inherited()
+        if _first(_flag("continue_trace", continue_trace), env.prela("PRELA_CONTINUE_TRACE", _boolean), False)
+        else extract({}),
     )
 
 
@@ -153,6 +160,11 @@ class _Environment:
 
     def text(self, name: str) -> str | None:
         return self._variables.get(name, "").strip() or None
+
+    def inherited(self) -> RemoteContext:
+        """What an environment carries (OpenTelemetry, "Environment Variables as Context Propagation Carriers")."""
+        names = (TRACEPARENT, TRACESTATE, BAGGAGE)
+        return extract({name: value for name in names if (value := self.text(name.upper()))})
 
     def prela(self, name: str, parse: Callable[[str], T]) -> T | None:
         value = self.text(name)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from prela.aio.process import process
 from prela.aio.tracer import Tracer, tracer
 from prela.core import log
+from prela.core.context import inherited
 from prela.core.decorator import TraceDecorator
 from prela.core.statistics import Statistics
 from prela.sync import blocking, ending
@@ -36,6 +37,7 @@ def init(
     limits: "Limits | Mapping[str, int] | None" = None,
     export_delay: float | None = None,
     exit_timeout: float = 5.0,
+    continue_trace: bool | None = None,
 ) -> Tracer:
     """Start tracing, and return the tracer. Called again, the same tracer goes on with the new settings.
 
@@ -60,6 +62,8 @@ def init(
         limits: Bounds of a span and of the queue; see `prela.Limits`.
         export_delay: Seconds a finished span waits for its batch at most (`OTEL_BSP_SCHEDULE_DELAY`, in ms; 1.0).
         exit_timeout: Seconds that the end of the program waits for exports at most.
+        continue_trace: Roots of this process are below the span that `TRACEPARENT` in its environment names, and
+            `BAGGAGE` is in force (`PRELA_CONTINUE_TRACE`; default False). See `prela.environment`.
 
     Raises:
         ConfigurationError: An argument or a `PRELA_*` variable cannot be used. Tracing goes on as it was before.
@@ -83,12 +87,14 @@ def init(
         limits=limits,
         export_delay=export_delay,
         exit_timeout=exit_timeout,
+        continue_trace=continue_trace,
     )
     import_what_the_worker_needs(config)
     set_up_integrations(config)
     if config.debug:
         log.enable_debug()
     ending.set_exit_timeout(config.exit_timeout)
+    inherited.baggage = config.inherited.baggage
     if config.disabled:
         process.turn_off()
     elif not process.is_pinned:

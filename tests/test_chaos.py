@@ -38,6 +38,9 @@ BOUNDARY = {
     "prela.core.context.copy_context_to_thread",
     # Context managers and loggers that stand on the boundary.
     *("prela.core.context." + name for name in ("_holding", "baggage", "propagate_attributes", "suppress", "use_span")),
+    *("prela.core.context." + name for name in ("get_baggage", "holding_baggage", "without_current_span")),
+    *("prela.core.propagation." + name for name in ("inject", "extract", "attach", "environment")),
+    "prela.core.processes.*",
     "prela.core.log.*",
     # Ends of the API that are not the tracing of a program: setting up, and reading.
     "prela.aio.assembly.*",
@@ -99,6 +102,10 @@ def program(tracer: prela.Tracer) -> list[Any]:
                 raise ExceptionGroup("group", [ValueError("user's own"), KeyError("x")])
         except ExceptionGroup as group:
             seen.append([repr(e) for e in group.exceptions])
+
+    with prela.attach({"traceparent": f"00-{'1' * 32}-{'2' * 16}-01", "tracestate": "a=1", "baggage": "b=2"}):
+        with tracer.span("remote"), prela.baggage(c=3):
+            seen.append(type(prela.inject({})))
 
     async def cancelled() -> None:
         async with tracer.aspan("waits"):

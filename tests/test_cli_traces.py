@@ -45,7 +45,7 @@ def test_diff_tells_what_contributed_most_first(folder: Path) -> None:
     assert [row.split()[0] for row in rows] == ["slower", "faster", "slower", "new"]
     assert rows[0].split()[1:7] == ["+4", "s", "+4", "s", "4", "s"]
     assert rows[0].endswith("root / search")
-    assert rows[3].endswith("root / check")
+    assert rows[3].rstrip().endswith("root / check")
 
 
 def test_diff_as_json_is_one_change_a_line(folder: Path) -> None:

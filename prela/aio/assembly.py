@@ -26,6 +26,7 @@ def make_settings(config: Config, counters: Counters) -> Settings:
         counters=counters,
         explain=explain,
         tail_sampling=config.tail_sampling,
+        parent=config.inherited.parent,
     )
 
 

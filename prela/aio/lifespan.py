@@ -18,6 +18,7 @@ from prela.aio.worker import Worker
 from prela.config import Config, load
 from prela.core import log
 from prela.core.buffer import SHUTDOWN, Buffer
+from prela.core.context import inherited
 from prela.core.sampler import Sampler
 from prela.core.settings import Limits, Settings
 from prela.core.tail import TailSampling
@@ -74,6 +75,7 @@ class OpenTracer:
     async def __aenter__(self) -> Tracer:
         set_up_integrations(self._config)
         exporters: dict[str, Any] = {}
+        inherited.baggage = self._config.inherited.baggage
         settings = make_settings(self._config, process.counters)
         self._host = _LoopHost(settings, exporters, worker_maker(self._config, exporters))
         self._group = anyio.create_task_group()
@@ -135,6 +137,7 @@ def open_tracer(
     limits: Limits | Mapping[str, int] | None = None,
     export_delay: float | None = None,
     exit_timeout: float = 5.0,
+    continue_trace: bool | None = None,
 ) -> OpenTracer:
     """Trace inside an `async with` block, with the worker in this very loop, asyncio's or trio's, and no thread.
 
@@ -158,5 +161,6 @@ def open_tracer(
         limits=limits,
         export_delay=export_delay,
         exit_timeout=exit_timeout,
+        continue_trace=continue_trace,
     )
     return OpenTracer(config)

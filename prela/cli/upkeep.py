@@ -35,6 +35,7 @@ _VARIABLES: Final = {
     "export_delay": ("OTEL_BSP_SCHEDULE_DELAY",),
     "batch_size": ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE",),
     "export_timeout": ("OTEL_BSP_EXPORT_TIMEOUT",),
+    "inherited": ("PRELA_CONTINUE_TRACE",),
     "disabled": ("OTEL_SDK_DISABLED",),
     "debug": ("PRELA_DEBUG",),
 }
@@ -169,6 +170,8 @@ def doctor(trace_dir: TraceDir = None) -> None:
 def _value(config: Config, name: str, trace_dir: Path | None) -> tuple[str, str]:
     value: Any = getattr(config, name)
     shown = ", ".join(value) if name == "exporters" else str(value)
+    if name == "inherited":
+        shown = "no trace" if value.parent is None else f"trace {value.parent.trace_id}"
     if name == "trace_dir" and trace_dir is not None:
         return shown, "--trace-dir"
     return shown, next((variable for variable in _VARIABLES[name] if os.environ.get(variable)), "default")

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 _EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
 
-_baggage: ContextVar[Mapping[str, Any]] = ContextVar("prela.baggage", default=_EMPTY)
+_baggage: ContextVar[Mapping[str, Any] | None] = ContextVar("prela.baggage", default=None)
 _propagated: ContextVar[Mapping[str, Any]] = ContextVar("prela.propagated", default=_EMPTY)
 
 _SEMANTIC_NAMES: Final = {"session_id": "session.id", "user_id": "user.id"}
@@ -39,6 +39,18 @@ class Usage:
 
 
 usage: Final = Usage()
+
+
+class Inherited:
+    """What this process was started with, and is in force wherever the program has set nothing itself."""
+
+    __slots__ = ("baggage",)
+
+    def __init__(self) -> None:
+        self.baggage: Mapping[str, Any] = _EMPTY
+
+
+inherited: Final = Inherited()
 
 
 def get_current_span() -> Span:
@@ -77,6 +89,13 @@ def _usable(span: object) -> Span:
 
 
 @contextmanager
+def without_current_span() -> Iterator[None]:
+    """Outside any span, for the block."""
+    with _holding(current_span, None):
+        yield
+
+
+@contextmanager
 def suppress() -> Iterator[None]:
     """Trace nothing inside the block, in tasks and threads started there either."""
     with _holding(current_span, SUPPRESSION):
@@ -86,13 +105,21 @@ def suppress() -> Iterator[None]:
 @contextmanager
 def baggage(**entries: Any) -> Iterator[None]:
     """Add entries to the baggage for the block: values that travel with the context, and are on no span."""
-    with _holding(_baggage, MappingProxyType({**_baggage.get(), **entries})):
+    with holding_baggage(entries):
+        yield
+
+
+@contextmanager
+def holding_baggage(entries: Mapping[str, Any]) -> Iterator[None]:
+    """`baggage`, for entries whose names are no keywords."""
+    with _holding(_baggage, MappingProxyType({**get_baggage(), **entries})):
         yield
 
 
 def get_baggage() -> Mapping[str, Any]:
     """Return the baggage in force here, read-only."""
-    return _baggage.get()
+    found = _baggage.get()
+    return inherited.baggage if found is None else found
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from prela.core.buffer import Buffer
 from prela.core.ids import IdGenerator
 from prela.core.outcome import Explain, explain_builtin
 from prela.core.sampler import AlwaysOn, Sampler, verdict_on_roots
+from prela.core.span_context import SpanContext
 from prela.core.tail import Tail, TailSampling
 from prela.core.tally import Tally
 
@@ -60,6 +61,7 @@ class Settings:
         "explain",
         "is_careful",
         "limits",
+        "parent",
         "redact",
         "resource",
         "sampler",
@@ -85,6 +87,7 @@ class Settings:
         tail_sampling: TailSampling | None = None,
         clock: Callable[[], int] = monotonic_ns,
         wall_clock: Callable[[], int] = time_ns,
+        parent: SpanContext | None = None,
     ) -> None:
         self.service_name: str = service_name
         self.resource: dict[str, Any] = dict(resource or {})
@@ -97,8 +100,10 @@ class Settings:
         self.counters: Counters = counters or Counters()
         self.unsampled: Tally = self.counters.unsampled
         self.sampler: Sampler = sampler or AlwaysOn()
-        self.verdict_on_roots: bool | None = verdict_on_roots(self.sampler)
         self.tail: Tail | None = None if tail_sampling is None else Tail(tail_sampling)
+        self.parent: SpanContext | None = parent
+        """The span of another process that roots of this one are below, unless they are told to be roots."""
+        self.verdict_on_roots: bool | None = None if parent is not None else verdict_on_roots(self.sampler)
         self.redact: Redact | None = redact
         self.capture_content: bool = capture_content
         """Whether integrations record what is said to a model, and what it says."""
@@ -121,5 +126,6 @@ class Settings:
             tail_sampling=None if self.tail is None else self.tail.policy,
             clock=self.clock,
             wall_clock=self.wall_clock,
+            parent=self.parent,
             counters=counters,
         )

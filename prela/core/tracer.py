@@ -151,6 +151,8 @@ class Tracer:
         if isinstance(current, StandIn):
             current = current.stands_for
         chosen = current if isinstance(parent, _Current) else parent
+        if chosen is None and parent is CURRENT:
+            chosen = settings.parent
         if isinstance(chosen, UnsampledRoot):
             next(chosen.descendants)
             return UNSAMPLED

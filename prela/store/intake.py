@@ -331,7 +331,6 @@ class Intake:
         words, spans = self._execute("SELECT (SELECT count(*) FROM words), (SELECT count(*) FROM spans)").fetchone()
         if words > _FEW_WORDS + 2 * spans:
             self._execute(_FORGET_WORDS)
-            self._words.clear()
 
     def _choose_shown(self) -> None:
         """Of several lines of one span, show what `prela.record.jsonl.latest` would keep of them."""

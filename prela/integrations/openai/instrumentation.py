@@ -25,7 +25,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: globals().update(_lock=Lock()))
 
 
-def instrument(tracer: Tracer | None = None, *, stream_usage: bool = False) -> bool:
+def instrument(tracer: Tracer | None = None, *, stream_usage: bool = False, propagate: bool = False) -> bool:
     """Trace every call of the `openai` package from now on. `prela.init()` does this by itself.
 
     Calling it again changes nothing but the arguments in force.
@@ -33,7 +33,9 @@ def instrument(tracer: Tracer | None = None, *, stream_usage: bool = False) -> b
     Args:
         tracer: Makes the spans; by default the process's, which records nothing before `prela.init()`.
         stream_usage: Ask for the usage of streamed chat completions (`stream_options.include_usage`), which then end
-            with one chunk more, without choices. Otherwise the program's requests are never changed.
+            with one chunk more, without choices.
+        propagate: Send `traceparent`, `tracestate` and `baggage` with each call: for a gateway or a model server of
+            your own that goes on with the trace. Without these two the program's requests are never changed.
 
     Returns:
         Whether calls are traced now. They are not with a version that is not known, or whose inner parts are not as
@@ -45,10 +47,11 @@ def instrument(tracer: Tracer | None = None, *, stream_usage: bool = False) -> b
     global _installed
     with _lock:
         package, module = import_module("openai"), import_module("openai._base_client")
-        caller = Caller(tracer or process_tracer, OpenAI(), stream_usage=stream_usage)
+        caller = Caller(tracer or process_tracer, OpenAI(), stream_usage=stream_usage, propagate=propagate)
         if _installed is not None and _installed[0] is module:
             _installed[2].tracer = caller.tracer
             _installed[2].stream_usage = stream_usage
+            _installed[2].propagate = propagate
             return True
         seams = Seams(module, caller)
         found = str(getattr(package, "__version__", "of no version"))

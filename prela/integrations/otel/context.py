@@ -20,7 +20,7 @@ from opentelemetry.context.context import Context, _RuntimeContext
 from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 
 from prela.core import log
-from prela.core.context import _baggage, hold_apart
+from prela.core.context import _EMPTY, _baggage, get_baggage, hold_apart
 from prela.core.silent import SUPPRESSION, RemoteSpan, StandIn
 from prela.core.span import Span, settle_current
 from prela.integrations.otel.convert import from_otel
@@ -50,18 +50,18 @@ class Attachment:
         """Detached, and still to be found where it was attached."""
         self._is_over = False
         self.stand_in: StandIn | None = None
-        self._baggage_token: Token[Mapping[str, Any]] | None = None
+        self._baggage_token: Token[Mapping[str, Any] | None] | None = None
         if force.is_shared:
             if force.handing_over:
                 sdk_watch.look()
             self._share(_span_in(context), otel_baggage.get_all(context))
-        self.baggage: Mapping[str, Any] = _baggage.get()
+        self.baggage: Mapping[str, Any] = get_baggage()
         self._token = _attached.set(self)
 
     def _share(self, span: Span | None, baggage: Mapping[str, Any]) -> None:
         if settle_current() is not SUPPRESSION:
             self.stand_in = StandIn(span)
-        if baggage != _baggage.get():
+        if baggage != get_baggage():
             self._baggage_token = _baggage.set(MappingProxyType(dict(baggage)))
 
     def detach(self) -> None:
@@ -73,7 +73,7 @@ class Attachment:
             self.is_left = True
         if self.stand_in is not None:
             self.stand_in.leave()
-        if self._baggage_token is not None and _baggage.get() is self.baggage:
+        if self._baggage_token is not None and get_baggage() is self.baggage:
             try:
                 _baggage.reset(self._baggage_token)
             except ValueError:
@@ -157,16 +157,13 @@ class PrelaRuntimeContext(_RuntimeContext):
         return self.before.get_current() if attachment is None else attachment.context
 
 
-_NO_BAGGAGE: Final = _baggage.get()
-
-
 def _with_ours(context: Context, attachment: Attachment | None) -> Context:
     """The context, with the span and the baggage that are current in Prela, where those are not the context's own."""
     current = settle_current()
     if current is not (None if attachment is None else attachment.stand_in):
         context = _with_span(context, current)
-    baggage = _baggage.get()
-    if baggage is not (_NO_BAGGAGE if attachment is None else attachment.baggage):
+    baggage = get_baggage()
+    if baggage is not (_EMPTY if attachment is None else attachment.baggage):
         context = otel_baggage.clear(context)
         for name, value in baggage.items():
             context = otel_baggage.set_baggage(name, value, context)

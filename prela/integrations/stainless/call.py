@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from prela.core import log
 from prela.core.private import keep_secret, keep_secrets_of, withhold, without_secrets
+from prela.core.propagation import inject
 from prela.core.silent import SUPPRESSION
 from prela.core.span import Span, current_span
 from prela.core.tracer import Tracer
@@ -38,12 +39,16 @@ class Caller:
         tracer: Makes the spans.
         provider: Knows the API.
         stream_usage: Ask for the usage of streams that do not tell it unasked; the consumer then sees one chunk more.
+        propagate: Send the trace's ids and the baggage along, as W3C's headers.
     """
 
-    def __init__(self, tracer: Tracer, provider: Provider, *, stream_usage: bool = False) -> None:
+    def __init__(
+        self, tracer: Tracer, provider: Provider, *, stream_usage: bool = False, propagate: bool = False
+    ) -> None:
         self.tracer = tracer
         self.provider = provider
         self.stream_usage = stream_usage
+        self.propagate = propagate
         self.is_active = True
         """False after `uninstrument()`, for those who still hold a replaced method."""
 
@@ -82,7 +87,10 @@ class Caller:
             if self.stream_usage and streamed:
                 changed = self.provider.with_stream_usage(operation, body)
                 if changed is not None:
-                    args, kwargs = _with_body(args, kwargs, options, changed)
+                    args, kwargs = _with_options(args, kwargs, json_data=changed)
+            if self.propagate:
+                headers = options.headers if isinstance(options.headers, Mapping) else {}
+                args, kwargs = _with_options(args, kwargs, headers=inject(dict(headers), span))
             return Call(span, self.provider, operation, streamed, body, args, kwargs)
         except Exception:
             span.end()
@@ -108,12 +116,14 @@ def _path_of(url: str, base: Any) -> str:
     return "/" + path.strip("/")
 
 
-def _with_body(
-    args: tuple[Any, ...], kwargs: dict[str, Any], options: Any, body: Mapping[str, Any]
+def _with_options(
+    args: tuple[Any, ...], kwargs: dict[str, Any], **changes: object
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of `request` with another body; the options are the caller's, and are not changed."""
+    """The arguments of `request` with other options; the caller's own are not changed."""
+    options = _options_of(args, kwargs)
     changed = options.model_copy() if hasattr(options, "model_copy") else options.copy()
-    changed.json_data = body
+    for name, value in changes.items():
+        setattr(changed, name, value)
     if "options" in kwargs:
         return args, {**kwargs, "options": changed}
     return (args[0], changed, *args[2:]), kwargs
