@@ -24,6 +24,8 @@ _NO_PLACE: Final = frozenset(
 )
 """What SQLite says where the index may be sound, and cannot be written."""
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_DAMAGE: Final = (sqlite3.DatabaseError, UnicodeDecodeError)
+"""What a damaged index raises: also the second, where SQLite's own message quotes the garbage it found."""
 _IN_MEMORY: Final = "no place for an index could be written to: the folder is read anew each time"
 
 
@@ -98,7 +100,7 @@ class Index:
         """Do it; if the index is damaged, with one made anew; if it cannot be written, with one in memory."""
         try:
             return action()
-        except sqlite3.DatabaseError as error:
+        except _DAMAGE as error:
             if isinstance(error, sqlite3.ProgrammingError) or self._path is None:
                 raise
             if _code(error) not in _NO_PLACE | _BUSY:
@@ -106,7 +108,7 @@ class Index:
                 try:
                     Intake(self._connection, self.folder, lambda progress: None).run()
                     return action()
-                except sqlite3.DatabaseError:
+                except _DAMAGE:
                     pass  # then it is the place that is damaged
         self._reopen(self._in_memory)
         Intake(self._connection, self.folder, lambda progress: None).run()
@@ -148,7 +150,7 @@ class Index:
             connection = self._connected(path)
         except sqlite3.OperationalError:
             raise
-        except sqlite3.DatabaseError:
+        except _DAMAGE:
             self._notice = "the index was damaged, and is made anew"
             _delete(path)
             connection = self._connected(path)
@@ -186,7 +188,7 @@ def _version(connection: sqlite3.Connection) -> int:
     return found
 
 
-def _code(error: sqlite3.Error) -> int:
+def _code(error: Exception) -> int:
     """SQLite's primary result code."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
