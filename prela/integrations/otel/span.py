@@ -65,7 +65,10 @@ class OtelSpan(trace.Span):
 
     def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
         """Record that something happened, now or at a time in nanoseconds since the Unix epoch."""
-        self.span._add_event_at(name, attributes, timestamp)
+        try:
+            self.span._add_event_at(name, attributes, timestamp)
+        except Exception as error:
+            log.failed("otel add_event", error)
 
     def add_link(self, context: trace.SpanContext, attributes: Attributes = None) -> None:
         """Refer to another span. One without ids is kept only for the attributes or the trace state that it has.
@@ -111,7 +114,10 @@ class OtelSpan(trace.Span):
         escaped: bool = False,
     ) -> None:
         """Record an exception as an event. `escaped` is deprecated in the conventions, and not recorded."""
-        self.span._record_exception_at(exception, attributes, timestamp)
+        try:
+            self.span._record_exception_at(exception, attributes, timestamp)
+        except Exception as error:
+            log.failed("otel record_exception", error)
 
     # --- its end ------------------------------------------------------------------------------------------------------
 
