@@ -154,17 +154,8 @@ class Span(ReadableSpan):
 
     def record_exception(self, exception: BaseException, attributes: Mapping[str, object] | None = None) -> None:
         """Record an exception as an event. The status stays as it is."""
-        self._record_exception_at(exception, attributes, None)
-
-    def _record_exception_at(
-        self, exception: BaseException, attributes: Mapping[str, object] | None, at: int | None
-    ) -> None:
         try:
-            if details := self._open_details("record_exception"):
-                if not self._trace.settings.capture_content:
-                    withhold_quoting(exception)
-                recorded = {**exception_attributes(exception), **(attributes or {})}
-                details.add_event(self._limits, "exception", self._moment(at), recorded)
+            self._record_exception_at(exception, attributes, None)
         except Exception as error:
             log.failed("record_exception", error)
 
@@ -177,6 +168,21 @@ class Span(ReadableSpan):
                 details.status_message = None if message is None else recordable(str(message))
         except Exception as error:
             log.failed("set_status", error)
+
+    def _add_event_at(self, name: str, attributes: Mapping[str, object] | None, at: int | None) -> None:
+        """`add_event`, at a time in nanoseconds since the Unix epoch."""
+        if details := self._open_details("add_event"):
+            details.add_event(self._limits, name, self._moment(at), attributes)
+
+    def _record_exception_at(
+        self, exception: BaseException, attributes: Mapping[str, object] | None, at: int | None
+    ) -> None:
+        """`record_exception`, at a time in nanoseconds since the Unix epoch."""
+        if details := self._open_details("record_exception"):
+            if not self._trace.settings.capture_content:
+                withhold_quoting(exception)
+            recorded = {**exception_attributes(exception), **(attributes or {})}
+            details.add_event(self._limits, "exception", self._moment(at), recorded)
 
     def _complete_later(self, complete: Complete, size: int, texts: Iterable[str] = ()) -> None:
         """Have the worker add what `complete` returns, which is charged with `size` bytes and these texts till then."""

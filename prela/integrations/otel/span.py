@@ -114,7 +114,10 @@ class OtelSpan(trace.Span):
         escaped: bool = False,
     ) -> None:
         """Record an exception as an event. `escaped` is deprecated in the conventions, and not recorded."""
-        self.span._record_exception_at(exception, attributes, timestamp)
+        try:
+            self.span._record_exception_at(exception, attributes, timestamp)
+        except Exception as error:
+            log.failed("otel record_exception", error)
 
     # --- its end ------------------------------------------------------------------------------------------------------
 
