@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from prela.cli.commands import app
 from prela.record import jsonl
 from prela.record.model import SpanRecord
+from prela.testing.otlp_collector import Answer, Collector
 
 MINUTE = 60 * 10**9
 START = 1_790_000_000 * 10**9
@@ -199,6 +200,23 @@ def test_doctor_fails_with_a_bad_value_and_with_a_folder_that_cannot_be_written(
     assert "PRELA_CAPTURE_CONTENT" in run(folder, "doctor", PRELA_CAPTURE_CONTENT="maybe").stderr
     (tmp_path / "file").touch()
     assert run(tmp_path / "file" / "below", "doctor").exit_code == 1
+
+
+def test_doctor_says_whether_the_endpoint_takes_spans(folder: Path) -> None:
+    with Collector() as collector:
+        variables = {"PRELA_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": collector.endpoint}
+        done = run(folder, "doctor", **variables)
+        assert done.exit_code == 0, done.output
+        assert f"traces can be sent to {collector.endpoint}" in done.stdout
+        assert "can be written" not in done.stdout, "the folder is not used"
+        collector.answer(Answer(status=401))
+        refused = run(folder, "doctor", **variables)
+        assert refused.exit_code == 1
+        assert "401" in refused.stderr
+        assert {fault.partition(" (")[0] for fault in collector.faults} == {"the request has no span"}
+    gone = run(folder, "doctor", **variables)
+    assert gone.exit_code == 1
+    assert f"traces cannot be sent to {collector.endpoint}" in gone.stderr
 
 
 def test_a_folder_that_is_not_there_is_told_with_what_to_do(tmp_path: Path) -> None:

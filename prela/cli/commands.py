@@ -8,6 +8,7 @@ from rich.console import Console
 
 from prela.cli import comparing, finding, serving, upkeep
 from prela.cli.completing import complete_trace
+from prela.cli.doctor import doctor
 from prela.cli.folder import AsJson, TraceDir, fail, folder_in_force, opened
 from prela.cli.printing import print_file, print_records
 from prela.cli.tables import print_json
@@ -103,5 +104,5 @@ app.command()(comparing.diff)
 app.command()(comparing.export)
 app.command()(upkeep.tail)
 app.command()(upkeep.prune)
-app.command()(upkeep.doctor)
+app.command()(doctor)
 app.command()(serving.serve)

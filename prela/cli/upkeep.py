@@ -1,22 +1,16 @@
-"""Commands that look after the folder and the set-up: `tail`, `prune`, `doctor`."""
+"""Commands that look after the folder: `tail`, `prune`."""
 
-import os
 import sys
 import time
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
 
 from prela.cli.folder import TraceDir, fail, folder_in_force, seconds
 from prela.cli.printing import styled_end
-from prela.cli.tables import print_table
-from prela.config import Config, ConfigurationError, load
 from prela.record import jsonl
 from prela.record.model import SpanRecord
 from prela.store.files import FileState, new_lines, read_at, trace_files
@@ -24,23 +18,6 @@ from prela.store.files import FileState, new_lines, read_at, trace_files
 _LOOK_EVERY: Final = 0.25
 """Seconds between two looks of `tail`."""
 _SIZES: Final = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
-_VARIABLES: Final = {
-    "service_name": ("PRELA_SERVICE_NAME", "OTEL_SERVICE_NAME"),
-    "exporters": ("PRELA_EXPORTER",),
-    "trace_dir": ("PRELA_TRACE_DIR",),
-    "sampler": ("PRELA_SAMPLE_RATE", "OTEL_TRACES_SAMPLER"),
-    "resource": ("OTEL_RESOURCE_ATTRIBUTES",),
-    "auto_instrument": ("PRELA_AUTO_INSTRUMENT",),
-    "capture_content": ("PRELA_CAPTURE_CONTENT",),
-    "export_delay": ("OTEL_BSP_SCHEDULE_DELAY",),
-    "batch_size": ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE",),
-    "export_timeout": ("OTEL_BSP_EXPORT_TIMEOUT",),
-    "inherited": ("PRELA_CONTINUE_TRACE",),
-    "disabled": ("OTEL_SDK_DISABLED",),
-    "debug": ("PRELA_DEBUG",),
-}
-"""What each setting is read from, the strongest first."""
-_OPTIONAL: Final = {"openai": "openai", "trio": "trio", "genai-prices": "genai_prices", "aiofiles": "aiofiles"}
 
 
 def size(text: str) -> int:
@@ -145,57 +122,3 @@ def prune(
         print(f"{'would delete' if dry_run else 'deleted'} {folder / file.name} ({file.size:,} bytes)")
         freed, deleted = freed + file.size, deleted + 1
     print(f"{deleted} files, {freed:,} bytes; {kept:,} bytes stay")
-
-
-def doctor(trace_dir: TraceDir = None) -> None:
-    """Say which configuration is in force, where each value is from, and whether traces can be written.
-
-    Example: prela doctor
-    """
-    try:
-        config = load(trace_dir=trace_dir)
-    except ConfigurationError as error:
-        fail(str(error))
-    print_table(("setting", "value", "from"), [(name, *_value(config, name, trace_dir)) for name in _VARIABLES])
-    print()
-    print_table(("part", "version"), [("prela", _version("prela")), *((n, _found(n, m)) for n, m in _OPTIONAL.items())])
-    print()
-    problem = _write_problem(config.trace_dir)
-    if problem is not None:
-        fail(f"traces cannot be written to {config.trace_dir}: {problem}")
-    files = trace_files(config.trace_dir)
-    print(f"traces can be written to {config.trace_dir.resolve()}: {len(files)} files are there")
-
-
-def _value(config: Config, name: str, trace_dir: Path | None) -> tuple[str, str]:
-    value: Any = getattr(config, name)
-    shown = ", ".join(value) if name == "exporters" else str(value)
-    if name == "inherited":
-        shown = "no trace" if value.parent is None else f"trace {value.parent.trace_id}"
-    if name == "trace_dir" and trace_dir is not None:
-        return shown, "--trace-dir"
-    return shown, next((variable for variable in _VARIABLES[name] if os.environ.get(variable)), "default")
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed as a package"
-
-
-def _found(name: str, module: str) -> str:
-    return _version(name) if find_spec(module) is not None else "not installed"
-
-
-def _write_problem(folder: Path) -> str | None:
-    """Why nothing can be written to a folder, or to the one that it would be made in; None if it can."""
-    existing = folder.absolute()
-    while not existing.exists():
-        existing = existing.parent
-    try:
-        with TemporaryFile(dir=existing) as file:
-            file.write(b"prela")
-    except OSError as error:
-        return str(error)
-    return None

@@ -135,11 +135,6 @@ class Span(ReadableSpan):
         except Exception as error:
             log.failed("add_event", error)
 
-    def _add_event_at(self, name: str, attributes: Mapping[str, object] | None, at: int | None) -> None:
-        """`add_event`, at a time in nanoseconds since the Unix epoch; for those who guard themselves."""
-        if details := self._open_details("add_event"):
-            details.add_event(self._limits, name, self._moment(at), attributes)
-
     def add_link(self, context: "Span | SpanContext | Link", attributes: Mapping[str, object] | None = None) -> None:
         """Refer to another span that is related to this one, and not its parent."""
         try:

@@ -125,7 +125,7 @@ class OtlpExporter:
         while batch.parts:
             await self._send_next(batch)
         self._batch = None
-        if batch.lost >= len(spans) > 0:
+        if batch.reason and batch.lost >= len(spans):  # also of an empty batch, which asks whether one is taken
             raise RefusedError(batch.reason)
         if batch.lost:
             raise PartialExportError(batch.reason, lost=batch.lost)
@@ -152,7 +152,8 @@ class OtlpExporter:
             return
         batch.parts.popleft()
         if verdict is Verdict.REFUSED:
-            self._lose(batch, len(part.records), self._told(answer))
+            batch.reason = batch.reason or self._told(answer)
+            batch.lost += len(part.records)
             return
         rejected, reason = self._rejected(answer, len(part.records) - part.body.refused)
         self._lose(batch, part.body.refused, "spans could not be encoded")
@@ -168,8 +169,8 @@ class OtlpExporter:
     def _split(self, batch: _Batch, reason: str) -> None:
         """Send the halves of the next part instead of it; a single span is lost."""
         part = batch.parts.popleft()
-        if len(part.records) == 1:
-            self._lose(batch, 1, reason)
+        if len(part.records) <= 1:
+            self._lose(batch, len(part.records), reason)
             return
         middle = len(part.records) // 2
         batch.parts.extendleft([_Part(part.records[middle:]), _Part(part.records[:middle])])

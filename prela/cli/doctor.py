@@ -1,0 +1,135 @@
+"""The command `doctor`: the configuration in force, and whether it works here."""
+
+import os
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any, Final
+
+import anyio
+
+from prela.cli.folder import TraceDir, fail
+from prela.cli.tables import print_table
+from prela.config import Config, ConfigurationError, load
+from prela.store.files import trace_files
+
+_VARIABLES: Final = {
+    "service_name": ("PRELA_SERVICE_NAME", "OTEL_SERVICE_NAME"),
+    "exporters": ("PRELA_EXPORTER",),
+    "trace_dir": ("PRELA_TRACE_DIR",),
+    "sampler": ("PRELA_SAMPLE_RATE", "OTEL_TRACES_SAMPLER"),
+    "resource": ("OTEL_RESOURCE_ATTRIBUTES",),
+    "auto_instrument": ("PRELA_AUTO_INSTRUMENT",),
+    "capture_content": ("PRELA_CAPTURE_CONTENT",),
+    "export_delay": ("OTEL_BSP_SCHEDULE_DELAY",),
+    "batch_size": ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE",),
+    "export_timeout": ("OTEL_BSP_EXPORT_TIMEOUT",),
+    "otlp": ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+    "inherited": ("PRELA_CONTINUE_TRACE",),
+    "disabled": ("OTEL_SDK_DISABLED",),
+    "debug": ("PRELA_DEBUG",),
+}
+"""What each setting is read from, the strongest first."""
+_OPTIONAL: Final = {
+    "openai": "openai",
+    "trio": "trio",
+    "genai-prices": "genai_prices",
+    "aiofiles": "aiofiles",
+    "opentelemetry-api": "opentelemetry.trace",
+    "opentelemetry-proto": "opentelemetry.proto",
+    "starlette": "starlette",
+}
+
+
+def doctor(trace_dir: TraceDir = None) -> None:
+    """Say which configuration is in force, where each value is from, and whether traces can be written and sent.
+
+    An OTLP endpoint is sent an empty request, with the headers and certificates that spans would be sent with.
+
+    Example: prela doctor
+    """
+    try:
+        config = load(trace_dir=trace_dir)
+    except ConfigurationError as error:
+        fail(str(error))
+    print_table(("setting", "value", "from"), [(name, *_value(config, name, trace_dir)) for name in _VARIABLES])
+    print()
+    print_table(("part", "version"), [("prela", _version("prela")), *((n, _found(n, m)) for n, m in _OPTIONAL.items())])
+    print()
+    problems = [check(config) for name, check in _CHECKS.items() if name in config.exporters.values()]
+    if found := [problem for problem in problems if problem is not None]:
+        fail("\n".join(found))
+
+
+def _value(config: Config, name: str, trace_dir: Path | None) -> tuple[str, str]:
+    value: Any = getattr(config, name)
+    shown = ", ".join(value) if name == "exporters" else str(value)
+    if name == "otlp":
+        shown = value.endpoint if "otlp" in config.exporters.values() else "not used"
+    if name == "inherited":
+        shown = "no trace" if value.parent is None else f"trace {value.parent.trace_id}"
+    if name == "trace_dir" and trace_dir is not None:
+        return shown, "--trace-dir"
+    return shown, next((variable for variable in _VARIABLES[name] if os.environ.get(variable)), "default")
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed as a package"
+
+
+def _found(name: str, module: str) -> str:
+    try:
+        return _version(name) if find_spec(module) is not None else "not installed"
+    except ModuleNotFoundError:  # of the package that it would be in
+        return "not installed"
+
+
+def _check_folder(config: Config) -> str | None:
+    problem = _write_problem(config.trace_dir)
+    if problem is not None:
+        return f"traces cannot be written to {config.trace_dir}: {problem}"
+    files = trace_files(config.trace_dir)
+    print(f"traces can be written to {config.trace_dir.resolve()}: {len(files)} files are there")
+    return None
+
+
+def _check_endpoint(config: Config) -> str | None:
+    endpoint = config.otlp.endpoint
+    try:
+        anyio.run(_send_nothing, config)
+    except Exception as error:  # of the HTTP library, of the exporter, or that the extra is missing
+        return f"traces cannot be sent to {endpoint}: {str(error) or type(error).__name__}"
+    print(f"traces can be sent to {endpoint}")
+    return None
+
+
+async def _send_nothing(config: Config) -> None:
+    from prela.aio.exporters.otlp import OtlpExporter
+
+    exporter = OtlpExporter(**config.otlp._asdict())
+    try:
+        await exporter.export([])
+    finally:
+        await exporter.aclose()
+
+
+def _write_problem(folder: Path) -> str | None:
+    """Why nothing can be written to a folder, or to the one that it would be made in; None if it can."""
+    existing = folder.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    try:
+        with TemporaryFile(dir=existing) as file:
+            file.write(b"prela")
+    except OSError as error:
+        return str(error)
+    return None
+
+
+_CHECKS: Final[Mapping[str, Callable[[Config], str | None]]] = {"file": _check_folder, "otlp": _check_endpoint}
+"""By exporter: says on standard output that it works, or returns why it does not."""
