@@ -166,6 +166,7 @@ BROKEN = [
 def lifetimes(client: openai.OpenAI, server: OpenAIServer) -> Seen:
     """What is alive after the program has let go of it, and the collector has not run."""
     seen: Seen = []
+    threads = set(threading.enumerate())
     for open_stream in SYNC.values():
         stream = open_stream(client)
         list(stream)
@@ -191,7 +192,7 @@ def lifetimes(client: openai.OpenAI, server: OpenAIServer) -> Seen:
     mine.close()
     del mine, answer
     seen.append(alive(references))
-    return [*seen, threading.active_count()]
+    return [*seen, len(set(threading.enumerate()) - threads)]
 
 
 PROGRAMS: dict[str, tuple[Program, list[Answer]]] = {
