@@ -8,7 +8,7 @@ import { SearchPage } from "./pages/search.js";
 import { StatsPage } from "./pages/stats.js";
 import { TracePage } from "./pages/trace.js";
 import { TracesPage } from "./pages/traces.js";
-import { html, render, useEffect, useState } from "./ui.js";
+import { html, render, useLayoutEffect, useState } from "./ui.js";
 
 const TABS = [
   ["/", "Traces"],
@@ -72,7 +72,8 @@ const THEMES = { auto: ["◐", "as the system"], light: ["☀", "light"], dark: 
 
 function ThemeButton() {
   const [theme, setTheme] = useState(document.documentElement.dataset.theme ?? "auto");
-  useEffect(() => {
+  useLayoutEffect(() => {
+    // before anybody sees the button's new word: a reader of the page may act on it at once
     if (theme === "auto") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = theme;
     try {
