@@ -33,7 +33,7 @@ BOUNDARY = {
     "prela.integrations.stainless.call.Caller.__init__",
     *(
         "prela.integrations.stainless.call.Call." + name
-        for name in ("enter", "leave", "begin_step", "end_step", "is_in_step", "add_event", "completed", "closed")
+        for name in ("enter", "leave", "begin_step", "end_step", "is_in_step", "completed", "closed")
     ),
     *("prela.integrations.stainless.call.Call." + name for name in ("dropped", "dropped_body", "fail", "returned")),
     *("prela.integrations.stainless.call.Call." + name for name in ("receives", "begin_retry", "end_retry")),

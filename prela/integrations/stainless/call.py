@@ -167,9 +167,9 @@ class Call:
         "_chunks",
         "_clock",
         "_completion",
-        "_consumer_time",
         "_ended",
         "_first_chunk",
+        "_first_step",
         "_handled",
         "_has_body",
         "_in_step",
@@ -216,10 +216,10 @@ class Call:
         self._ended = False
         self._chunks = 0
         self._first_chunk = 0
+        self._first_step = 0
         self._last_step = 0
         self._step_began = 0
         self._read_time = 0
-        self._consumer_time = 0
         self._retries = 0
         self._in_step = False  # only told of steps in which the span could not be made current
         self._body_parts: list[bytes] = []
@@ -319,9 +319,7 @@ class Call:
     def begin_step(self) -> "Token[Span | None] | None":
         """The client's own code runs for one more item; give what is returned to `end_step`."""
         clock = self._clock
-        now = self._step_began = clock()
-        if self._last_step:
-            self._consumer_time += now - self._last_step
+        self._step_began = clock()
         if _get() is SUPPRESSION:
             self._in_step = True
             return None
@@ -338,20 +336,18 @@ class Call:
                 pass  # the step was finished in another context, as when the collector closes it
         clock = self._clock
         now = self._last_step = clock()
-        self._read_time += now - self._step_began
+        began = self._step_began
+        self._read_time += now - began
         if item is not None:
             if not self._chunks:
-                self._first_chunk = now
+                self._first_step, self._first_chunk = began, now
             self._chunks += 1
             if self.takes_items:
                 self._keep(item)
 
-    def add_event(self, text: str) -> None:
-        """Keep the text of an event of the stream."""
-        try:
-            self._completion.add_event(text)
-        except Exception as error:
-            log.failed("keeping an event of a stream", error)
+    def keep_events(self) -> Callable[[str], object]:
+        """What keeps the text of an event of the stream."""
+        return self._completion.keep_event
 
     def _keep(self, item: Any) -> None:
         try:
@@ -445,7 +441,8 @@ class Call:
             attributes[semconv.STREAM_CHUNKS] = self._chunks
         if self._read_time:
             attributes[semconv.TIME_RECEIVE] = self._read_time / 1e9
-            attributes[semconv.TIME_CONSUMER] = self._consumer_time / 1e9
+            lasted = self._last_step - self._first_step if self._first_step else self._read_time
+            attributes[semconv.TIME_CONSUMER] = max(0, lasted - self._read_time) / 1e9
         if self._first_chunk and self._streamed:
             attributes[semconv.TIME_TO_FIRST_CHUNK] = (self._first_chunk - span._start) / 1e9
         if completion.bytes_read:

@@ -74,7 +74,7 @@ class Completion:
 
     # --- in the program's time ------------------------------------------------------------------------------------
 
-    def add_event(self, text: str) -> None:
+    def keep_event(self, text: str) -> None:
         """Hold on to the text of an event."""
         self._events.append(text)
         self._pending += len(text)

@@ -39,12 +39,15 @@ def _watch_decoder(call: "Call", decoder: Any) -> bool:
     decode: Callable[[Any, str], Any] | None = getattr(type(decoder), "decode", None)
     if decode is None or not hasattr(decoder, "__dict__"):
         return False
-    add, itself = call.add_event, ref(decoder)
+    keep, itself = call.keep_events(), ref(decoder)
 
     def watched(line: str) -> Any:
         event = decode(itself(), line)
         if event is not None:
-            add(event.data)
+            try:
+                keep(event.data)
+            except Exception as error:
+                log.failed("keeping an event of a stream", error)
         return event
 
     decoder.decode = watched
