@@ -28,7 +28,7 @@ BOUNDARY = {
         for name in ("Span._end_with", "Span._leave", "CarefulSpan.__exit__", "CarefulSpan.set_attribute")
     ),
     *("prela.core.context.Scope." + name for name in ("__init__", "enter", "leave")),
-    "prela.aio.tracer._note_task",
+    *("prela.aio.tracer." + name for name in ("_attach", "_note_task")),
     *("prela.aio.tracer.Tracer." + name for name in ("aspan", "task_group")),
     *("prela.aio.tracer.AsyncSpan." + name for name in ("__init__", "__aenter__", "__aexit__")),
     *("prela.core.silent.SilentSpan." + name for name in ("__enter__", "__exit__", "set_attribute", "_begin")),

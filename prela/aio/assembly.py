@@ -27,7 +27,15 @@ def make_settings(config: Config, counters: Counters) -> Settings:
         explain=explain,
         tail_sampling=config.tail_sampling,
         parent=config.inherited.parent,
+        insight=_insight(config),
     )
+
+
+def _insight(config: Config) -> Any:
+    """What watches the spans, if that is wanted. By name: nothing below `lifecycle` knows it."""
+    if not config.insight:
+        return None
+    return import_module("prela.insight.insight").Insight(stall_threshold=config.stall_threshold)
 
 
 def import_what_the_worker_needs(config: Config) -> None:

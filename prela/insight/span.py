@@ -1,0 +1,98 @@
+"""The span that insight watches: a `Span` that tells when it starts, and just before it ends.
+
+Chosen by `Settings.span_class`, so that no other span pays for the question whether it is watched.
+"""
+
+from types import CodeType, TracebackType
+from typing import Any, Self
+
+from prela.core import log
+from prela.core.details import Details
+from prela.core.readable import CLOSED, NOT_STARTED
+from prela.core.span import CarefulSpan, LeftSpan, Span
+from prela.insight.registry import registry
+
+_enter = Span.__enter__
+_exit = Span.__exit__
+_begin = Span._begin
+
+
+class InsightSpan(Span):
+    """See the module. Whatever breaks in the watching, the span itself goes its way."""
+
+    __slots__ = ("__weakref__", "_account", "_code", "_instruction", "_thread")
+
+    _account: Any
+    """What is known of where its time goes; None where nothing is."""
+    _code: CodeType
+    """Of the function that started it, and where in that: what becomes a file and a line only when somebody asks."""
+    _instruction: int
+    _thread: int
+    """`threading.get_ident()` where it started."""
+
+    def __enter__(self) -> Self:
+        if self._token is not NOT_STARTED:
+            return self._enter_started()
+        _enter(self)
+        try:
+            self._trace.settings.insight.span_started(self)  # type: ignore[union-attr]
+        except RecursionError:
+            pass  # no stack is left, not even to tell
+        except Exception as error:
+            log.failed("insight of a start", error)
+        except BaseException as interruption:
+            self._leave(interruption)  # `__exit__` will not be called
+            raise
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            self._tell_end()
+        except BaseException:
+            _exit(self, exc_type, exc, traceback)  # a signal handler of the user's raised: finish, and let it through
+            raise
+        _exit(self, exc_type, exc, traceback)
+
+    def _begin(self) -> None:
+        if self._token is NOT_STARTED:
+            _begin(self)
+            try:
+                self._trace.settings.insight.span_started(self)  # type: ignore[union-attr]
+            except RecursionError:
+                pass
+            except Exception as error:
+                log.failed("insight of a start", error)
+
+    def _finish_once(self, details: Details, error: BaseException | None, stream: bool, end: int) -> None:
+        self._tell_end()
+        Span._finish_once(self, details, error, stream, end)
+
+    def _tell_end(self) -> None:
+        """Tell of the end while attributes can still be set; of several ways to end a span, the first that is taken."""
+        if self._writable is not CLOSED and registry.take_out(id(self)):
+            try:
+                self._trace.settings.insight.span_ended(self)  # type: ignore[union-attr]
+            except RecursionError:
+                pass
+            except Exception as error:
+                log.failed("insight of an end", error)
+
+
+class CarefulInsightSpan(InsightSpan):
+    """`CarefulSpan`, watched."""
+
+    __slots__ = ()
+
+    __exit__ = CarefulSpan.__exit__
+    set_attribute = CarefulSpan.set_attribute
+
+
+class LeftInsightSpan(InsightSpan, LeftSpan):
+    """`LeftSpan`, watched."""
+
+    __slots__ = ()
+
+
+InsightSpan._left_class = LeftInsightSpan
