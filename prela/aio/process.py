@@ -73,6 +73,8 @@ class Process:
         self.is_pinned = False
         """While a test records, `init()` changes nothing."""
         self._losses_at_last_flush = 0
+        self.on_turn_off: Callable[[], object] | None = None
+        """Called when tracing is turned off: what was set up beside it ends with it."""
 
     def take_over(self, host: Host, kept_open: list[Any] | None = None) -> None:
         """Put a host in force; the one before it exports what it has, and ends. `kept_open`: exporters of both."""
@@ -89,6 +91,8 @@ class Process:
         with self.lock:
             tracer.configure(None)
             self.host = None
+            if self.on_turn_off is not None:
+                self.on_turn_off()
 
     def forget(self) -> None:
         """After a fork, in the child: nothing was started, ended or exported here, and nobody runs."""

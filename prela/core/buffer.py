@@ -135,6 +135,10 @@ class Buffer:
         self._successor = last
         return last
 
+    def leads_to(self, other: "Buffer") -> bool:
+        """Whether what is offered here is taken there: to this buffer itself, or to a successor."""
+        return (self if self._successor is None else self._last_successor()) is other
+
     def _has_room(self) -> bool:
         held = len(self.queue)
         return held < self._max_spans and held * SPAN_BYTES + self.heavy_bytes < self._max_bytes

@@ -3,17 +3,20 @@
 It knows the open spans. What it says of their time is the accounts' affair.
 """
 
+from collections.abc import Callable, Iterator
 from sys import _getframe
 from threading import get_ident
 from typing import TYPE_CHECKING, Final
 from weakref import ref
 
+from prela.insight import leaks
 from prela.insight.registry import registry
 from prela.insight.span import CarefulInsightSpan, InsightSpan
 
 if TYPE_CHECKING:
     from typing import Self
 
+    from prela.core.buffer import Buffer
     from prela.core.span import Span
 
 DEFAULT_STALL_THRESHOLD: Final = 0.1
@@ -28,10 +31,12 @@ class Insight:
         stall_threshold: Seconds from which one step that holds an event loop is a stall.
     """
 
-    __slots__ = ("stall_threshold",)
+    __slots__ = ("on_first_span", "stall_threshold")
 
     def __init__(self, *, stall_threshold: float = DEFAULT_STALL_THRESHOLD) -> None:
         self.stall_threshold: float = stall_threshold
+        self.on_first_span: Callable[[], object] | None = None
+        """Called once, where the first span starts."""
 
     def span_class(self, is_careful: bool) -> "type[Span]":
         """What spans are made of that this object is told of."""
@@ -41,18 +46,27 @@ class Insight:
         """Watch the loop that is running here, if it is not watched. Called in a task, before an async span starts."""
 
     def span_started(self, span: InsightSpan) -> None:
-        """Told by a span in the thread and task that started it; entered or not, it has a start and an index."""
-        if not span._is_started:
-            return  # no stack was left to start it
+        """Told by a span in the thread and task that started it, and two calls above the code that did."""
         frame = _getframe(2)
         span._code = frame.f_code
         span._instruction = frame.f_lasti
         span._thread = get_ident()
         span._account = None
         _fresh[id(span)] = ref(span)
+        if self.on_first_span is not None:
+            wake, self.on_first_span = self.on_first_span, None
+            wake()
 
     def span_ended(self, span: InsightSpan) -> None:
-        """Told once, just before a span ends, wherever that is; attributes can still be set."""
+        """Told once, just before a span ends, wherever that is, in a finalizer too; attributes can still be set."""
+
+    def spans_to_journal(self, buffer: "Buffer", age: float) -> "Iterator[InsightSpan]":
+        """Those that have been open for so many seconds, were never given before, and will end into this buffer."""
+        return registry.journal(buffer, age)
+
+    def tell_of_leaks(self) -> None:
+        """Warn of spans that were never ended, each place once. Called where logging may be, and nowhere else."""
+        leaks.tell()
 
     def after_fork(self) -> "Self":
         """The same for a child process, which watches nothing yet."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from weakref import ref
 
 if TYPE_CHECKING:
+    from prela.core.buffer import Buffer
     from prela.insight.span import InsightSpan
 
 
@@ -23,14 +24,31 @@ class Registry:
         """Those that were not journaled."""
         self.journaled: dict[int, ref[InsightSpan]] = {}
 
-    def take_out(self, key: int) -> bool:
-        """Take out the span of this id; whether it was in. Of several threads at once, one is told so."""
-        return self.fresh.pop(key, None) is not None or self.journaled.pop(key, None) is not None
+    def has(self, key: int) -> bool:
+        """Whether the span of this id is in."""
+        return key in self.fresh or key in self.journaled
 
     def spans(self) -> "Iterator[InsightSpan]":
-        """Those that are in, oldest first as far as they started in order."""
+        """Those that are open, in no particular order."""
         for known in (self.journaled, self.fresh):
             yield from alive(known)
+
+    def journal(self, buffer: "Buffer", age: float) -> "Iterator[InsightSpan]":
+        """Give each span once that has been open for so many seconds and will end into this buffer.
+
+        With tail sampling, only those of traces that are certain to be kept. Only the worker of the buffer calls this.
+        """
+        for span in alive(self.fresh):
+            trace = span._trace
+            if (trace.settings.tail is None or (trace.verdict is not None and trace.verdict.keeps)) and (
+                trace.clock() - span._start >= age * 1e9 and trace.buffer.leads_to(buffer)
+            ):
+                key = id(span)  # which nobody else has while we hold the span
+                self.journaled[key] = ref(span)
+                if self.fresh.pop(key, None) is None:
+                    self.journaled.pop(key, None)  # it has just ended
+                else:
+                    yield span
 
     def clear(self) -> None:
         """After a fork, in the child: the parent's spans end in the parent."""
@@ -39,8 +57,9 @@ class Registry:
 
 
 def alive(known: "dict[int, ref[InsightSpan]]") -> "list[InsightSpan]":
-    """The spans of a part of the registry. Its copy is one step, in which no other thread can change it."""
-    return [span for reference in known.copy().values() if (span := reference()) is not None]
+    """The started spans of a part of the registry. Its copy is one step, in which no other thread can change it."""
+    found = [span for reference in known.copy().values() if (span := reference()) is not None]
+    return [span for span in found if span._is_started and span.is_recording]
 
 
 registry: Final = Registry()

@@ -1,4 +1,4 @@
-"""The span that insight watches: a `Span` that tells when it starts, and just before it ends.
+"""The span that insight watches: a `Span` that tells when it starts, just before it ends, and if it never does.
 
 Chosen by `Settings.span_class`, so that no other span pays for the question whether it is watched.
 """
@@ -10,11 +10,14 @@ from prela.core import log
 from prela.core.details import Details
 from prela.core.readable import CLOSED, NOT_STARTED
 from prela.core.span import CarefulSpan, LeftSpan, Span
+from prela.insight import leaks
 from prela.insight.registry import registry
 
 _enter = Span.__enter__
 _exit = Span.__exit__
 _begin = Span._begin
+_take_out = registry.fresh.pop
+_take_out_journaled = registry.journaled.pop
 
 
 class InsightSpan(Span):
@@ -49,11 +52,24 @@ class InsightSpan(Span):
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            self._tell_end()
+            # Of several ways and threads that end a span, one finds it there: `_tell_end`, for the common way.
+            if _take_out(id(self), None) is not None or _take_out_journaled(id(self), None) is not None:
+                self._trace.settings.insight.span_ended(self)  # type: ignore[union-attr]
+        except RecursionError:
+            pass
+        except Exception as error:
+            log.failed("insight of an end", error)
         except BaseException:
             _exit(self, exc_type, exc, traceback)  # a signal handler of the user's raised: finish, and let it through
             raise
         _exit(self, exc_type, exc, traceback)
+
+    def __del__(self) -> None:
+        try:
+            if self._writable is not CLOSED:
+                leaks.end(self)
+        except Exception:
+            pass  # a finalizer has nobody to tell, and may run when half of the interpreter is gone
 
     def _begin(self) -> None:
         if self._token is NOT_STARTED:
@@ -71,13 +87,13 @@ class InsightSpan(Span):
 
     def _tell_end(self) -> None:
         """Tell of the end while attributes can still be set; of several ways to end a span, the first that is taken."""
-        if self._writable is not CLOSED and registry.take_out(id(self)):
-            try:
+        try:
+            if _take_out(id(self), None) is not None or _take_out_journaled(id(self), None) is not None:
                 self._trace.settings.insight.span_ended(self)  # type: ignore[union-attr]
-            except RecursionError:
-                pass
-            except Exception as error:
-                log.failed("insight of an end", error)
+        except RecursionError:
+            pass
+        except Exception as error:
+            log.failed("insight of an end", error)
 
 
 class CarefulInsightSpan(InsightSpan):

@@ -43,6 +43,9 @@ class FileExporter:
         max_age: Seconds after its last write from which a trace file of the folder is deleted.
     """
 
+    accepts_pending: bool = True
+    """Spans that have not ended may be written too: readers let a final record beat a pending one."""
+
     def __init__(
         self,
         folder: str | os.PathLike[str],
