@@ -80,7 +80,13 @@ def init(
     """
     # Imported here, so that `import prela` stays quick; and all of it, since the worker must import nothing later: a
     # fork would inherit the import locks it holds, and at the end of the interpreter it would come too late.
-    from prela.aio.assembly import import_what_the_worker_needs, make_settings, set_up_integrations, worker_maker
+    from prela.aio.assembly import (
+        import_what_the_worker_needs,
+        make_settings,
+        set_up_dump_signal,
+        set_up_integrations,
+        worker_maker,
+    )
     from prela.config import load
 
     config = load(
@@ -115,6 +121,7 @@ def init(
         settings = make_settings(config, process.counters)
         bridge = Bridge(settings, exporters, worker_maker(config, exporters), ending.drain_in_child_process)
         process.take_over(bridge, list(config.exporters.values()))
+    set_up_dump_signal(config)
     return tracer
 
 

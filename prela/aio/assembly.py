@@ -66,6 +66,13 @@ def set_up_integrations(config: Config) -> None:
         (auto.instrument_what_is_imported if wanted else auto.instrument_nothing_more)()
 
 
+def set_up_dump_signal(config: Config) -> None:
+    """Have what is open printed on a signal, if that is wanted; and no longer on that of the last time. By name."""
+    chosen = None if config.disabled else config.dump_signal
+    if chosen is not None or "prela.insight.dump_signal" in sys.modules:
+        import_module("prela.insight.dump_signal").dump_on(chosen)
+
+
 _MODULES = {
     "file": ("aiofiles", "prela.aio.exporters.file"),
     "console": ("prela.aio.exporters.console",),

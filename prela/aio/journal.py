@@ -4,7 +4,7 @@ Which spans are open is insight's to know; what a record says `core.convert`'s; 
 """
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Any
 
 from prela.aio.pacing import CHUNK, give_way
@@ -31,6 +31,7 @@ class Journal:
         self._buffer = buffer
         self._delay = delay
         self._next_look = 0.0
+        self._next_sign = 0.0
 
     async def batches(self, most: int, *, is_end: bool, is_read: bool) -> "AsyncIterator[list[SpanRecord]]":
         """Records of those that are due, if it is time to look: at the end of the worker whatever their age.
@@ -56,6 +57,19 @@ class Journal:
                 records = []
         if records:
             yield records
+
+    async def keep_alive(self, exporters: "Iterable[Any]") -> None:
+        """Have exporters that can show that the program is alive, while there is anything open in what they wrote."""
+        now = time.monotonic()
+        if now < self._next_sign or not self._insight.has_journaled():
+            return
+        self._next_sign = now + self._delay
+        for exporter in exporters:
+            try:
+                if (keep_alive := getattr(exporter, "keep_alive", None)) is not None:
+                    await keep_alive()
+            except Exception as error:
+                log.failed("keeping a journal alive", error)
 
 
 def takes_pending(exporter: Any) -> bool:

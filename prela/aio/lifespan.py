@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.abc
 
-from prela.aio.assembly import make_settings, set_up_integrations, worker_maker
+from prela.aio.assembly import make_settings, set_up_dump_signal, set_up_integrations, worker_maker
 from prela.aio.process import process
 from prela.aio.tracer import Tracer, tracer
 from prela.aio.worker import Worker
@@ -85,6 +85,7 @@ class OpenTracer:
         if settings.insight is not None:
             settings.insight.attach()
         process.take_over(self._host, list(self._config.exporters.values()))
+        set_up_dump_signal(self._config)
         return tracer
 
     async def __aexit__(

@@ -73,6 +73,8 @@ def _value(config: Config, name: str, trace_dir: Path | None) -> tuple[str, str]
         shown = value.endpoint if "otlp" in config.exporters.values() else "not used"
     if name == "inherited":
         shown = "no trace" if value.parent is None else f"trace {value.parent.trace_id}"
+    if name == "dump_signal" and value is not None:
+        shown = value.name
     if name == "trace_dir" and trace_dir is not None:
         return shown, "--trace-dir"
     return shown, next((variable for variable in _VARIABLES[name] if os.environ.get(variable)), "default")

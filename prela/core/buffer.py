@@ -209,6 +209,11 @@ class Buffer:
         refused = sum(count for reason, count in self.dropped_counts().items() if reason != OVERLOAD)
         return self.taken + len(self.queue) + refused
 
+    @property
+    def is_disowned(self) -> bool:
+        """Whether this is the parent process's, after a fork."""
+        return self._disowned
+
     def disown(self) -> None:
         """After a fork, in the child: spans of the parent process end there, and are neither taken nor counted here."""
         self._disowned = True

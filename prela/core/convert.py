@@ -10,12 +10,11 @@ from prela.core.settings import Settings
 from prela.core.span import Span
 from prela.core.span_context import Link
 from prela.record.model import SpanEvent, SpanLink, SpanRecord
+from prela.record.text import PENDING_AGE
 from prela.record.values import snapshot
 
 CUTS: Final = "prela.cuts"
 """How many values were cut short by a limit; each is marked where it stood."""
-PENDING_AGE: Final = "prela.pending.age"
-"""In the record of a span that is open: for how many seconds it had been when it was written down."""
 _KEY_LENGTH: Final = 1_024
 _LARGE: Final = 1 << 63
 INCOMPLETE: Final = "prela.trace.incomplete"

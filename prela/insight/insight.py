@@ -9,7 +9,10 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Final
 from weakref import ref
 
+from prela.aio.process import process
+from prela.aio.tracer import tracer
 from prela.insight import leaks
+from prela.insight.places import OWN_FILES
 from prela.insight.registry import registry
 from prela.insight.span import CarefulInsightSpan, InsightSpan
 
@@ -24,6 +27,13 @@ DEFAULT_STALL_THRESHOLD: Final = 0.1
 _fresh = registry.fresh
 
 
+def _knows_all() -> bool:
+    settings = tracer._settings
+    if settings is None or settings.insight is None:
+        return process.counters.ids.started == 0
+    return settings.insight.knows_all
+
+
 class Insight:
     """See the module.
 
@@ -31,10 +41,12 @@ class Insight:
         stall_threshold: Seconds from which one step that holds an event loop is a stall.
     """
 
-    __slots__ = ("on_first_span", "stall_threshold")
+    __slots__ = ("knows_all", "on_first_span", "stall_threshold")
 
     def __init__(self, *, stall_threshold: float = DEFAULT_STALL_THRESHOLD) -> None:
         self.stall_threshold: float = stall_threshold
+        self.knows_all: bool = _knows_all()
+        """Whether no span of this process was started without insight."""
         self.on_first_span: Callable[[], object] | None = None
         """Called once, where the first span starts."""
 
@@ -48,6 +60,8 @@ class Insight:
     def span_started(self, span: InsightSpan) -> None:
         """Told by a span in the thread and task that started it, and two calls above the code that did."""
         frame = _getframe(2)
+        while frame.f_code.co_filename in OWN_FILES and frame.f_back is not None:
+            frame = frame.f_back
         span._code = frame.f_code
         span._instruction = frame.f_lasti
         span._thread = get_ident()
@@ -63,6 +77,10 @@ class Insight:
     def spans_to_journal(self, buffer: "Buffer", age: float) -> "Iterator[InsightSpan]":
         """Those that have been open for so many seconds, were never given before, and will end into this buffer."""
         return registry.journal(buffer, age)
+
+    def has_journaled(self) -> bool:
+        """Whether any span that was journaled is still open."""
+        return bool(registry.journaled)
 
     def tell_of_leaks(self) -> None:
         """Warn of spans that were never ended, each place once. Called where logging may be, and nowhere else."""
