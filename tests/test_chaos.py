@@ -49,6 +49,13 @@ BOUNDARY = {
     "prela.aio.threads.*",
     "prela.aio.lifespan.*",
     "prela.aio.streams.*",
+    # Of insight, what the user or a setting up calls; finalizers guard all they do.
+    *("prela.insight.span.InsightSpan." + name for name in ("__enter__", "__exit__", "__del__")),
+    *("prela.insight.insight." + name for name in ("_knows_all", "Insight.__init__", "Insight.span_class")),
+    "prela.insight.insight.Insight.after_fork",
+    "prela.insight.snapshot.open_spans",
+    "prela.insight.dump.dump_open_spans",
+    "prela.insight.dump_signal.*",
 }
 
 
@@ -56,9 +63,9 @@ class InternalError(Exception):
     """What the internal functions are made to raise."""
 
 
-def _internal_functions() -> list[tuple[str, Any, str]]:
+def internal_functions(*packages: str) -> list[tuple[str, Any, str]]:
     found = []
-    for package in PACKAGES:
+    for package in packages:
         root = importlib.import_module(package)
         for info in pkgutil.walk_packages(root.__path__, f"{package}."):
             module = importlib.import_module(info.name)
@@ -74,7 +81,7 @@ def _internal_functions() -> list[tuple[str, Any, str]]:
     return found
 
 
-FUNCTIONS = _internal_functions()
+FUNCTIONS = internal_functions(*PACKAGES)
 
 
 def program(tracer: prela.Tracer) -> list[Any]:

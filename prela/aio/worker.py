@@ -243,9 +243,12 @@ class Worker:
             return
         is_end = (self._stopping or self._rest_wanted is not None) and not self._hurry
         takers = [delivery for delivery in self._deliveries if takes_pending(delivery.exporter)]
-        async for records in self._journal.batches(self.schedule.batch_size, is_end=is_end, is_read=bool(takers)):
-            self._dispatch(records, self._batched, 0, takers, counted=False)
-        await self._journal.keep_alive(delivery.exporter for delivery in takers)
+        try:
+            async for records in self._journal.batches(self.schedule.batch_size, is_end=is_end, is_read=bool(takers)):
+                self._dispatch(records, self._batched, 0, takers, counted=False)
+            await self._journal.keep_alive(delivery.exporter for delivery in takers)
+        except Exception as error:
+            log.failed("the journal", error)
 
     async def _rest(self) -> None:
         """Close the exporters, if that was asked for."""

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from prela.record.jsonl import Lines, latest
 from prela.record.model import SpanRecord
-from prela.record.text import MARKS, Row, format_duration, one_line, rows, totals
+from prela.record.text import MARKS, Row, format_duration, last_sign, one_line, rows, totals
 from prela.record.tree import Node, forest
 from prela.store.analysis import critical_path
 
@@ -54,7 +54,8 @@ def _print_tree(console: Console, root: Node, heard: Mapping[str, int]) -> None:
     heading = f"trace {record.trace_id}  {one_line(record.service_name)}  {format_duration(record.duration)}"
     console.print(Text(heading, style="bold"))
     width = min(_LABEL, max(row.label_width for row in found))
-    path = critical_path([root])
+    signs = [last_sign(node.record, heard) for _, node in root.walk() if node.record.end_time_unix_nano is None]
+    path = critical_path([root], now=max(signs, default=None))
     waited: dict[str, float] = {}
     for segment in path.segments:
         if segment.record is not None:

@@ -5,7 +5,7 @@ For a program that hangs: bounded in size, without a lock of ours, and nothing o
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
@@ -54,8 +54,7 @@ def dump(*, ascii_only: bool = False) -> str:
 
 
 def _lines(ascii_only: bool) -> Iterator[str]:
-    spans = all_open()
-    found = sorted(_seen(spans), key=lambda pair: pair[1].start_time_ns)
+    found = seen(all_open())
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     yield f"prela: {len(found)} open span{'' if len(found) == 1 else 's'} in process {os.getpid()} at {now}"
     tasks = tasks_by_span()
@@ -70,18 +69,11 @@ def _lines(ascii_only: bool) -> Iterator[str]:
         yield from _stack(thread.stack, "  ")
     if len(threads) > _MOST_THREADS:
         yield f"... and {len(threads) - _MOST_THREADS} threads"
+    yield "prela: end of the dump"
 
 
-def _seen(spans: Iterable[Span]) -> Iterator[tuple[int, OpenSpan]]:
-    """Each span as it is, with its `id()`."""
-    for span in spans:
-        found = seen(span)
-        if found is not None:
-            yield id(span), found
-
-
-def _tree(found: list[tuple[int, OpenSpan]], tasks: dict[int, list[Waiting]], ascii_only: bool) -> Iterator[str]:
-    by_ids = {(span.context.trace_id, span.context.span_id): (key, span) for key, span in found}
+def _tree(found: list[tuple[Span, OpenSpan]], tasks: dict[int, list[Waiting]], ascii_only: bool) -> Iterator[str]:
+    by_ids = {(told.context.trace_id, told.context.span_id): (id(span), told) for span, told in found}
     for root in forest([_record(span) for _, span in found]):
         for branch, node in branches(root, ascii_only=ascii_only):
             key, span = by_ids[node.record.trace_id, node.record.span_id]
@@ -104,7 +96,7 @@ def _below(branch: str, *, has_children: bool, ascii_only: bool) -> str:
 
 def _line(span: OpenSpan, *, is_root: bool) -> str:
     kind = "" if span.span_type == "custom" else f" [{one_line(str(span.span_type))}]"
-    parts = [f"{one_line(span.name)}{kind}  {format_duration(max(0.0, span.age))}"]
+    parts = [f"{one_line(span.name)}{kind}  {format_duration(span.age)}"]
     if span.task is not None:
         parts.append(f"task {one_line(span.task)!r}")
     if span.thread is not None:

@@ -6,7 +6,7 @@ paid for it until somebody asks.
 
 import gc
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
@@ -55,8 +55,7 @@ def open_spans() -> tuple[OpenSpan, ...]:
     what `gc.freeze()` hid from the collector is not found then. Never raises; callable from any thread.
     """
     try:
-        found = [seen(span) for span in all_open()]
-        return tuple(sorted((one for one in found if one is not None), key=lambda one: one.start_time_ns))
+        return tuple(span for _, span in seen(all_open()))
     except Exception as error:
         log.failed("open_spans", error)
         return ()
@@ -102,8 +101,21 @@ def _all_are_watched() -> bool:
     return settings is not None and settings.insight is not None and settings.insight.knows_all
 
 
-def seen(span: Span) -> OpenSpan | None:
-    """A span as it stands; None for one that is only being made."""
+def seen(spans: Iterable[Span]) -> list[tuple[Span, OpenSpan]]:
+    """Spans, and what they are at one moment, oldest first; without those that are only being made."""
+    moment = _Moment()
+    found = [(span, one) for span in spans if (one := _seen(span, moment)) is not None]
+    return sorted(found, key=lambda pair: pair[1].start_time_ns)
+
+
+class _Moment(dict[Callable[[], int], int]):
+    """What clocks say, each looked at once, so that no child is older than its parent."""
+
+    def __missing__(self, clock: Callable[[], int]) -> int:
+        return self.setdefault(clock, clock())
+
+
+def _seen(span: Span, moment: _Moment) -> OpenSpan | None:
     try:
         trace = span._trace
         attributes = dict(span._attributes)  # one step, whoever writes to it
@@ -115,7 +127,7 @@ def seen(span: Span) -> OpenSpan | None:
             span_type=span.span_type,
             service_name=trace.settings.service_name,
             start_time_ns=span.start_time_ns,
-            age=(trace.clock() - span._start) / 1e9,
+            age=max(0, moment[trace.clock] - span._start) / 1e9,
             attributes=MappingProxyType(attributes),
             task=None if task is None else str(task),
             thread=thread_name(span._thread) if isinstance(span, InsightSpan) else None,
