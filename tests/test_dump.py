@@ -185,7 +185,7 @@ def test_nothing_of_it_raises(tracer: prela.Tracer, monkeypatch: pytest.MonkeyPa
         prela.dump_open_spans()
         monkeypatch.undo()
 
-        def broken() -> None:
+        def broken(*_: object) -> None:
             raise RuntimeError("of ours")
 
         monkeypatch.setattr(dumping, "tasks_by_span", broken)

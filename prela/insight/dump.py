@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
+from prela.aio.tracer import TASK_ID
 from prela.core import log
 from prela.core.context import suppress
 from prela.core.span import Span
@@ -57,7 +58,7 @@ def _lines(ascii_only: bool) -> Iterator[str]:
     found = seen(all_open())
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     yield f"prela: {len(found)} open span{'' if len(found) == 1 else 's'} in process {os.getpid()} at {now}"
-    tasks = tasks_by_span()
+    tasks = tasks_by_span(_entered_by(found))
     yield from _tree(found[:_MOST_SPANS], tasks, ascii_only)
     if len(found) > _MOST_SPANS:
         yield f"... and {len(found) - _MOST_SPANS} younger spans"
@@ -70,6 +71,11 @@ def _lines(ascii_only: bool) -> Iterator[str]:
     if len(threads) > _MOST_THREADS:
         yield f"... and {len(threads) - _MOST_THREADS} threads"
     yield "prela: end of the dump"
+
+
+def _entered_by(found: list[tuple[Span, OpenSpan]]) -> dict[int, int]:
+    """The youngest span of each task that `aspan` told its task of."""
+    return {task: id(span) for span, told in found if type(task := told.attributes.get(TASK_ID)) is int}
 
 
 def _tree(found: list[tuple[Span, OpenSpan]], tasks: dict[int, list[Waiting]], ascii_only: bool) -> Iterator[str]:

@@ -6,7 +6,7 @@ loop, which may hang. Each is matched with the span that is current in its conte
 
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextvars import Context
 from types import FrameType
 from typing import Any, Final, NamedTuple
@@ -45,10 +45,11 @@ class RunningThread(NamedTuple):
     """Places, outermost first."""
 
 
-def tasks_by_span() -> dict[int, list[Waiting]]:
+def tasks_by_span(entered_by: Mapping[int, int]) -> dict[int, list[Waiting]]:
     """The tasks of all loops by the `id()` of the span that is current in them; 0 stands for none that is open.
 
-    But for tasks in which nothing is traced, as in those of ours that export.
+    But for tasks in which nothing is traced, as in those of ours that export. `entered_by` has the `id()` of the span
+    that a task has entered last, by the task's: for tasks whose code is run in another context than their own.
     """
     found: dict[int, list[Waiting]] = {}
     threads = sys._current_frames()
@@ -59,7 +60,8 @@ def tasks_by_span() -> dict[int, list[Waiting]]:
             waiting = None if current is SUPPRESSION else _waiting(task, coroutine, threads)
             if waiting is not None:
                 span = _nearest_open(current)
-                found.setdefault(0 if span is None else id(span), []).append(waiting)
+                key = entered_by.get(id(task), 0) if span is None else id(span)
+                found.setdefault(key, []).append(waiting)
         except Exception:
             continue  # it has ended meanwhile, or is no task as we know them
     return found
