@@ -37,14 +37,15 @@ def dump_open_spans(file: TextIO | None = None) -> None:
         file: Where to; stderr by default. Whatever goes wrong, nothing is raised.
     """
     try:
-        with suppress():
-            stream = file if file is not None else sys.stderr
-            if stream is not None:
-                encoding = getattr(stream, "encoding", None) or "utf-8"
-                text = dump(ascii_only="utf" not in encoding.lower()).encode(encoding, "backslashreplace")
-                if file is not None or not _write_to_descriptor(stream, text):
-                    stream.write(text.decode(encoding))
-                    stream.flush()
+        stream = file if file is not None else sys.stderr
+        if stream is None:
+            return
+        encoding = getattr(stream, "encoding", None) or "utf-8"
+        text = dump(ascii_only="utf" not in encoding.lower()).encode(encoding, "backslashreplace")
+        if file is not None or not _write_to_descriptor(stream, text):
+            with suppress():  # not before: it would take the place of the span that is current in the task that asks
+                stream.write(text.decode(encoding))
+                stream.flush()
     except Exception as error:
         log.failed("dump_open_spans", error)
 
