@@ -107,6 +107,17 @@ def test_the_counts_are_the_same_as_without(tracer: prela.Tracer) -> None:
     assert prela.statistics().exporters["Counted"].exported == 1
 
 
+def test_more_than_an_exporter_may_have_waiting_are_all_written(tracer: prela.Tracer) -> None:
+    keeper = Keeper()
+    prela.init("service", keeper, insight=True, export_delay=0.05, limits={"queue_spans": 600})
+    spans = [tracer.start_span(f"span {number}") for number in range(3_000)]
+    keeper.wait_until(lambda: len(keeper.records) == 3_000)
+    assert {status for _, status in keeper.told} == {"pending"}
+    assert len({record.span_id for record in keeper.records}) == 3_000
+    for span in spans:
+        span.end()
+
+
 def test_only_exporters_that_say_so_are_given_what_is_pending(tracer: prela.Tracer) -> None:
     keeper, plain = Keeper(), Plain()
     prela.init("service", [keeper, plain], insight=True, export_delay=0.05)

@@ -226,6 +226,44 @@ with tracer.span("parent's"):
     assert done.stdout == """["child's"]\n["parent's"]\n"""
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no timers on Windows")
+@pytest.mark.parametrize("insight", ["0", "1"])
+def test_interrupts_at_any_moment_are_never_swallowed_and_leave_no_span_open(
+    insight: str, run_program: RunProgram
+) -> None:
+    done = run_program(
+        """
+import gc, random, signal, time
+import prela
+tracer = prela.init("test", exporter="memory")
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+def work():
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        with tracer.span("outer"), tracer.span("inner") as span:
+            span.set_attribute("a", 1)
+
+signal.signal(signal.SIGALRM, interrupt)
+seen = 0
+for _ in range(500):
+    try:
+        with tracer.span("around"):
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 1e-3))
+            work()
+    except KeyboardInterrupt:
+        seen += 1
+gc.collect()
+print(seen, [span.name for span in prela.open_spans()])
+""",
+        dev=False,
+        PRELA_INSIGHT=insight,
+    )
+    assert (done.returncode, done.stdout) == (0, "500 []\n"), done.stderr
+
+
 def test_insight_is_imported_only_when_it_is_wanted() -> None:
     check = (
         "import sys, prela; prela.init(exporter='none'); "

@@ -4,7 +4,7 @@ Which spans are open is insight's to know; what a record says `core.convert`'s; 
 """
 
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from prela.aio.pacing import CHUNK, give_way
@@ -14,6 +14,7 @@ from prela.core.convert import pending_record_of
 if TYPE_CHECKING:
     from prela.core.buffer import Buffer
     from prela.insight.insight import Insight
+    from prela.insight.span import WatchedSpan
     from prela.record.model import SpanRecord
 
 
@@ -32,31 +33,41 @@ class Journal:
         self._delay = delay
         self._next_look = 0.0
         self._next_sign = 0.0
+        self._looking: Iterator[WatchedSpan | None] | None = None
+        self._is_end = False
 
-    async def batches(self, most: int, *, is_end: bool, is_read: bool) -> "AsyncIterator[list[SpanRecord]]":
-        """Records of those that are due, if it is time to look: at the end of the worker whatever their age.
+    async def batch(self, most: int, *, is_end: bool) -> "list[SpanRecord]":
+        """Records of up to so many that are due; none before it is time for the next look.
 
-        `is_read` says whether there is anybody to take them; what insight has to tell is told in any case.
+        `is_end`: tracing ends, and all that is open is due, whatever its age.
         """
-        self._insight.tell_of_leaks()
-        now = time.monotonic()
-        if not is_read or (now < self._next_look and not is_end):
-            return
-        self._next_look = now + self._delay
+        if is_end and not self._is_end:
+            self._is_end, self._looking = True, None
+        if self._looking is None:
+            now = time.monotonic()
+            if now < self._next_look and not is_end:
+                return []
+            self._next_look = now + self._delay
+            self._looking = self._insight.spans_to_journal(self._buffer, 0.0 if is_end else self._delay)
         records: list[SpanRecord] = []
-        spans = self._insight.spans_to_journal(self._buffer, 0.0 if is_end else self._delay)
-        for number, span in enumerate(spans, 1):
+        for span in self._looking:
+            if span is None:
+                await give_way()
+                continue
             try:
                 records.append(pending_record_of(span))
             except Exception as error:
                 log.failed("journaling a span", error)
-            if number % CHUNK == 0:
+            if len(records) % CHUNK == 0:
                 await give_way()
             if len(records) >= most:
-                yield records
-                records = []
-        if records:
-            yield records
+                return records
+        self._looking = None
+        return records
+
+    def tell_of_leaks(self) -> None:
+        """Have insight tell what it could not where it was seen."""
+        self._insight.tell_of_leaks()
 
     async def keep_alive(self, exporters: "Iterable[Any]") -> None:
         """Have exporters that can show that the program is alive, while there is anything open in what they wrote."""

@@ -244,7 +244,11 @@ class Worker:
         is_end = (self._stopping or self._rest_wanted is not None) and not self._hurry
         takers = [delivery for delivery in self._deliveries if takes_pending(delivery.exporter)]
         try:
-            async for records in self._journal.batches(self.schedule.batch_size, is_end=is_end, is_read=bool(takers)):
+            self._journal.tell_of_leaks()
+            while any(taker.idle for taker in takers):
+                records = await self._journal.batch(self.schedule.batch_size, is_end=is_end)
+                if not records:
+                    break
                 self._dispatch(records, self._batched, 0, takers, counted=False)
             await self._journal.keep_alive(delivery.exporter for delivery in takers)
         except Exception as error:

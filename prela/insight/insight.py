@@ -14,7 +14,7 @@ from prela.aio.tracer import tracer
 from prela.insight import leaks
 from prela.insight.places import OWN_FILES
 from prela.insight.registry import registry
-from prela.insight.span import CarefulInsightSpan, InsightSpan
+from prela.insight.span import CarefulInsightSpan, InsightSpan, WatchedSpan
 
 if TYPE_CHECKING:
     from typing import Self
@@ -57,7 +57,7 @@ class Insight:
     def attach(self) -> None:
         """Watch the loop that is running here, if it is not watched. Called in a task, before an async span starts."""
 
-    def span_started(self, span: InsightSpan) -> None:
+    def span_started(self, span: WatchedSpan) -> None:
         """Told by a span in the thread and task that started it, and two calls above the code that did."""
         frame = _getframe(2)
         while frame.f_code.co_filename in OWN_FILES and frame.f_back is not None:
@@ -71,11 +71,14 @@ class Insight:
             wake, self.on_first_span = self.on_first_span, None
             wake()
 
-    def span_ended(self, span: InsightSpan) -> None:
+    def span_ended(self, span: WatchedSpan) -> None:
         """Told once, just before a span ends, wherever that is, in a finalizer too; attributes can still be set."""
 
-    def spans_to_journal(self, buffer: "Buffer", age: float) -> "Iterator[InsightSpan]":
-        """Those that have been open for so many seconds, were never given before, and will end into this buffer."""
+    def spans_to_journal(self, buffer: "Buffer", age: float) -> "Iterator[WatchedSpan | None]":
+        """Those that have been open for so many seconds, were never given before, and will end into this buffer.
+
+        None comes in between, where others may be let in.
+        """
         return registry.journal(buffer, age)
 
     def has_journaled(self) -> bool:

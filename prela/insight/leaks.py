@@ -13,7 +13,7 @@ from prela.insight.places import place_of
 from prela.insight.registry import registry
 
 if TYPE_CHECKING:
-    from prela.insight.span import InsightSpan
+    from prela.insight.span import WatchedSpan
 
 LEAKED: Final = "prela.leaked"
 WHERE: Final = "prela.leaked.where"
@@ -22,7 +22,7 @@ WHERE: Final = "prela.leaked.where"
 _untold: "deque[tuple[str, str]]" = deque(maxlen=1_000)
 
 
-def end(span: "InsightSpan") -> None:
+def end(span: "WatchedSpan") -> None:
     """End a span that is being collected.
 
     Not one that was never started, nor one that is alive when the interpreter ends, nor after a fork the parent's.

@@ -16,8 +16,8 @@ from prela.core.silent import SilentSpan
 from prela.core.span import Span
 from prela.core.span_context import SpanContext
 from prela.insight.places import place_of
-from prela.insight.registry import registry
-from prela.insight.span import InsightSpan
+from prela.insight.registry import is_open, registry
+from prela.insight.span import WatchedSpan
 from prela.record.enums import SpanType
 
 T = TypeVar("T")
@@ -66,14 +66,6 @@ def all_open() -> list[Span]:
     if _all_are_watched():
         return list(registry.spans())
     return [span for span in instances(_span_classes()) if is_open(span)]
-
-
-def is_open(span: Span) -> bool:
-    """Whether a span has started here and not ended; one that was never finished making is neither."""
-    try:
-        return span._is_started and span.is_recording and not span._trace.buffer.is_disowned
-    except AttributeError:
-        return False
 
 
 def instances(classes: "Iterable[type[T]]") -> "list[T]":
@@ -130,8 +122,8 @@ def _seen(span: Span, moment: _Moment) -> OpenSpan | None:
             age=max(0, moment[trace.clock] - span._start) / 1e9,
             attributes=MappingProxyType(attributes),
             task=None if task is None else str(task),
-            thread=thread_name(span._thread) if isinstance(span, InsightSpan) else None,
-            started_at=place_of(span._code, span._instruction) if isinstance(span, InsightSpan) else None,
+            thread=thread_name(span._thread) if isinstance(span, WatchedSpan) else None,
+            started_at=place_of(span._code, span._instruction) if isinstance(span, WatchedSpan) else None,
         )
     except AttributeError:
         return None  # it is being started, or made, in another thread this very moment

@@ -20,8 +20,8 @@ _take_out = registry.fresh.pop
 _take_out_journaled = registry.journaled.pop
 
 
-class InsightSpan(Span):
-    """See the module. Whatever breaks in the watching, the span itself goes its way."""
+class WatchedSpan(Span):
+    """What the classes below have in common. Whatever breaks in the watching, the span itself goes its way."""
 
     __slots__ = ("__weakref__", "_account", "_code", "_instruction", "_thread")
 
@@ -36,8 +36,8 @@ class InsightSpan(Span):
     def __enter__(self) -> Self:
         if self._token is not NOT_STARTED:
             return self._enter_started()
-        _enter(self)
         try:
+            _enter(self)
             self._trace.settings.insight.span_started(self)  # type: ignore[union-attr]
         except RecursionError:
             pass  # no stack is left, not even to tell
@@ -55,21 +55,19 @@ class InsightSpan(Span):
             # Of several ways and threads that end a span, one finds it there: `_tell_end`, for the common way.
             if _take_out(id(self), None) is not None or _take_out_journaled(id(self), None) is not None:
                 self._trace.settings.insight.span_ended(self)  # type: ignore[union-attr]
+                self.__class__ = EndedSpan
         except RecursionError:
             pass
         except Exception as error:
             log.failed("insight of an end", error)
         except BaseException:
-            _exit(self, exc_type, exc, traceback)  # a signal handler of the user's raised: finish, and let it through
+            self._leave(exc)  # a signal handler of the user's raised: finish, and let it through
             raise
-        _exit(self, exc_type, exc, traceback)
-
-    def __del__(self) -> None:
         try:
-            if self._writable is not CLOSED:
-                leaks.end(self)
-        except Exception:
-            pass  # a finalizer has nobody to tell, and may run when half of the interpreter is gone
+            _exit(self, exc_type, exc, traceback)
+        except BaseException:
+            self._leave(exc)  # likewise, before that had begun; where it had, it finishes by itself
+            raise
 
     def _begin(self) -> None:
         if self._token is NOT_STARTED:
@@ -96,6 +94,28 @@ class InsightSpan(Span):
             log.failed("insight of an end", error)
 
 
+class InsightSpan(WatchedSpan):
+    """A span that is ended when it is collected, if nobody has ended it before."""
+
+    __slots__ = ()
+
+    def __del__(self) -> None:
+        try:
+            if self._writable is not CLOSED:
+                leaks.end(self)
+        except Exception:
+            pass  # a finalizer has nobody to tell, and may run when half of the interpreter is gone
+
+
+class EndedSpan(WatchedSpan):
+    """What such a span becomes where its block ends it: without a finalizer.
+
+    Not for speed, which is the same: what a signal handler of the user's raises in a finalizer (Ctrl-C) is swallowed.
+    """
+
+    __slots__ = ()
+
+
 class CarefulInsightSpan(InsightSpan):
     """`CarefulSpan`, watched."""
 
@@ -111,4 +131,4 @@ class LeftInsightSpan(InsightSpan, LeftSpan):
     __slots__ = ()
 
 
-InsightSpan._left_class = LeftInsightSpan
+WatchedSpan._left_class = LeftInsightSpan

@@ -15,7 +15,8 @@ from prela.core.readable import ReadableSpan
 from prela.core.silent import SUPPRESSION, StandIn
 from prela.core.span import Span, current_span
 from prela.insight.places import place_in
-from prela.insight.snapshot import instances, is_open, subclasses, thread_name
+from prela.insight.registry import is_open
+from prela.insight.snapshot import instances, subclasses, thread_name
 
 _MOST_STEPS: Final = 1_000
 """Of a chain of awaits that are followed; one that bites its tail ends there."""
