@@ -14,6 +14,8 @@ import pytest
 import prela
 from prela.aio import open_tracer
 from prela.record.jsonl import latest
+from prela.record.text import rows
+from prela.record.tree import Node
 from tests.conftest import ROOT, RunProgram
 
 
@@ -333,3 +335,41 @@ with tracer.span("root"):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert [(line["name"], line["status"]) for line in done.lines] == [("child", "success"), ("root", "success")]
+
+
+def pending(**attributes: Any) -> prela.SpanRecord:
+    return prela.SpanRecord(
+        trace_id="1" * 32,
+        span_id="2" * 16,
+        parent_span_id=None,
+        name="open",
+        span_type="custom",
+        status="pending",
+        status_message=None,
+        start_time_unix_nano=1_000_000_000_000,
+        end_time_unix_nano=None,
+        attributes=attributes,
+        events=[],
+        links=[],
+        service_name="test",
+        resource={},
+    )
+
+
+@pytest.mark.parametrize(
+    ("record", "heard", "told"),
+    [
+        (pending(**{"prela.pending.age": 2.5}), None, "not ended: ran for 2.5 s at least"),
+        (pending(**{"prela.pending.age": 2.5}), 1_001_000_000_000, "not ended: ran for 2.5 s at least"),
+        (pending(**{"prela.pending.age": 2.5}), 1_007_000_000_000, "not ended: ran for 7 s at least"),
+        (pending(), 1_007_000_000_000, "not ended: ran for 7 s at least"),
+        (pending(), None, ""),
+        (pending(), 1, ""),
+        *((pending(**{"prela.pending.age": wrong}), None, "") for wrong in ("2", -1, float("nan"), 1e300, None)),
+    ],
+)
+def test_what_is_told_of_a_span_that_has_not_ended_is_what_is_known(
+    record: prela.SpanRecord, heard: int | None, told: str
+) -> None:
+    (row,) = rows(Node(record, []), heard={} if heard is None else {record.span_id: heard})
+    assert (row.duration, row.note) == ("open", told)
