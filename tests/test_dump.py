@@ -382,6 +382,30 @@ def test_a_forked_child_dumps_its_own_spans(run_program: RunProgram) -> None:
 
 
 @needs_signals
+def test_a_child_that_lives_on_does_not_keep_the_thread_of_its_parent(run_program: RunProgram) -> None:
+    done = run_program(
+        """
+import os, threading, warnings
+import prela
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+prela.init("test", "none", dump_signal="USR1")
+ready, is_ready = os.pipe()
+over, is_over = os.pipe()
+if os.fork() == 0:
+    os.write(is_ready, b"x")
+    os.read(over, 1)
+    os._exit(0)
+os.read(ready, 1)
+assert prela.sync.shutdown()
+print([thread.name for thread in threading.enumerate()])
+os.write(is_over, b"x")
+assert os.wait()[1] == 0
+"""
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "['MainThread']\n", "")
+
+
+@needs_signals
 def test_open_tracer_sets_it_up_for_its_block(run_program: RunProgram) -> None:
     text = signalled(
         run_program,

@@ -116,13 +116,10 @@ class EndedSpan(WatchedSpan):
     __slots__ = ()
 
 
-class CarefulInsightSpan(InsightSpan):
+class CarefulInsightSpan(CarefulSpan, InsightSpan):
     """`CarefulSpan`, watched."""
 
     __slots__ = ()
-
-    __exit__ = CarefulSpan.__exit__
-    set_attribute = CarefulSpan.set_attribute
 
 
 class LeftInsightSpan(InsightSpan, LeftSpan):
