@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, TypeVar
 
 from prela.aio.tracer import TASK_NAME, tracer
 from prela.core import log
-from prela.core.silent import SilentSpan
 from prela.core.span import Span
 from prela.core.span_context import SpanContext
 from prela.insight.places import place_of
@@ -65,7 +64,7 @@ def all_open() -> list[Span]:
     """The open spans themselves, in no particular order."""
     if _all_are_watched():
         return list(registry.spans())
-    return [span for span in instances(_span_classes()) if is_open(span)]
+    return [span for span in instances(subclasses(Span)) if is_open(span)]
 
 
 def instances(classes: "Iterable[type[T]]") -> "list[T]":
@@ -81,10 +80,6 @@ def subclasses(base: "type[T]") -> "Iterator[type[T]]":
     yield base
     for below in type.__subclasses__(base):
         yield from subclasses(below)
-
-
-def _span_classes() -> list[type[Span]]:
-    return [found for found in subclasses(Span) if not issubclass(found, SilentSpan)]
 
 
 def _all_are_watched() -> bool:
