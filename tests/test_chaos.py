@@ -50,7 +50,8 @@ BOUNDARY = {
     "prela.aio.lifespan.*",
     "prela.aio.streams.*",
     # Of insight, what the user or a setting up calls; finalizers guard all they do.
-    *("prela.insight.span.InsightSpan." + name for name in ("__enter__", "__exit__", "__del__")),
+    *("prela.insight.span.WatchedSpan." + name for name in ("__enter__", "__exit__")),
+    "prela.insight.span.InsightSpan.__del__",
     *("prela.insight.insight." + name for name in ("_knows_all", "Insight.__init__", "Insight.span_class")),
     "prela.insight.insight.Insight.after_fork",
     "prela.insight.snapshot.open_spans",

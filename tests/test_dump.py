@@ -12,9 +12,16 @@ import pytest
 
 import prela
 from prela.insight import dump as dumping
+from prela.insight.snapshot import all_open
 from tests.conftest import RunProgram
 
 BOTH = pytest.mark.parametrize("insight", [False, True], ids=["without insight", "with insight"])
+
+
+@pytest.fixture(autouse=True)
+def _what_other_tests_left_open_is_ended() -> None:
+    for span in all_open():
+        span.end()
 
 
 def dump() -> list[str]:
