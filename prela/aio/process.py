@@ -83,6 +83,7 @@ class Process:
             self._forget_the_past(before)
             self._hosts.append(host)
             tracer.configure(host.settings)
+            _unwatch(before)
             if before is not None:
                 before.retire(host.settings.buffer, kept_open or [])
 
@@ -90,7 +91,8 @@ class Process:
         """Record nothing from now on."""
         with self.lock:
             tracer.configure(None)
-            self.host = None
+            before, self.host = self.host, None
+            _unwatch(before)
             if self.on_turn_off is not None:
                 self.on_turn_off()
 
@@ -137,6 +139,12 @@ class Process:
         done = [host for host in self._hosts if not host.is_running and host is not before]
         self._past = add_up(self._past, done)
         self._hosts = [host for host in self._hosts if host not in done]
+
+
+def _unwatch(host: Host | None) -> None:
+    """End the watching of loops that was done for a host which is no longer in force."""
+    if host is not None and host.settings.insight is not None:
+        host.settings.insight.detach()
 
 
 class Counts(NamedTuple):

@@ -12,6 +12,7 @@ from weakref import ref
 from prela.aio.process import process
 from prela.aio.tracer import tracer
 from prela.insight import leaks
+from prela.insight.loops import watching
 from prela.insight.places import OWN_FILES
 from prela.insight.registry import registry
 from prela.insight.span import CarefulInsightSpan, InsightSpan, WatchedSpan
@@ -56,6 +57,11 @@ class Insight:
 
     def attach(self) -> None:
         """Watch the loop that is running here, if it is not watched. Called in a task, before an async span starts."""
+        watching.attach(self.stall_threshold)
+
+    def detach(self) -> None:
+        """Watch no loop any more, and end the thread that does: these settings are no longer in force."""
+        watching.detach()
 
     def span_started(self, span: WatchedSpan) -> None:
         """Told by a span in the thread and task that started it, and two calls above the code that did."""
@@ -70,9 +76,11 @@ class Insight:
         if self.on_first_span is not None:
             wake, self.on_first_span = self.on_first_span, None
             wake()
+        span._account = watching.started(span, self.stall_threshold)
 
     def span_ended(self, span: WatchedSpan) -> None:
         """Told once, just before a span ends, wherever that is, in a finalizer too; attributes can still be set."""
+        watching.ended(span)
 
     def spans_to_journal(self, buffer: "Buffer", age: float) -> "Iterator[WatchedSpan | None]":
         """Those that have been open for so many seconds, were never given before, and will end into this buffer.
