@@ -21,6 +21,7 @@ from prela.core import log
 from prela.insight.accounting import Books, Ledger
 from prela.insight.accounts import accounts
 from prela.insight.frames import place_of_await
+from prela.insight.sampling import SampledLedger
 
 RUN: Final[CodeType] = Handle._run.__code__
 _SOON: Final[CodeType] = BaseEventLoop._call_soon.__code__  # type: ignore[attr-defined]
@@ -191,15 +192,41 @@ class _RunningStep:
     __hash__ = object.__hash__
 
 
-def step_of(loop: Any, task: Any, frame: FrameType | None) -> object:
+class _Ping:
+    """A callback that was left in a loop while a task ran: it is answered before any other step of that task.
+
+    Loops run what is ready in the order in which it became so; and the task could not be ready while it ran.
+    """
+
+    __slots__ = ("is_answered", "task")
+
+    def __init__(self, task: int) -> None:
+        self.task = task
+        self.is_answered = False
+
+    def answer(self) -> None:
+        """Called by the loop."""
+        self.is_answered = True
+
+
+def step_of(ledger: SampledLedger, task: Any, frame: FrameType | None) -> object:
     """What is the same in two looks at a loop only if no step of it began or ended in between."""
+    loop: Any = ledger.loop()
     if isinstance(loop, BaseEventLoop):
         while frame is not None and frame.f_code is not RUN:
             frame = frame.f_back
         return object() if frame is None else _RunningStep(frame)
-    if type(loop).__module__.partition(".")[0] == "uvloop":
-        return id(task), loop.time()  # the time at which the round of the loop began, the same throughout it
-    return object()
+    ping = ledger.ping
+    if task is None or (isinstance(ping, _Ping) and not ping.is_answered and ping.task == id(task)):
+        return ping
+    if ledger.thread == threading.get_ident():
+        return object()  # the next look from outside will do; no callback is left for every span
+    ledger.ping = ping = _Ping(id(task))
+    try:
+        loop.call_soon_threadsafe(ping.answer)
+    except RuntimeError:
+        pass  # the loop is closed
+    return ping
 
 
 def is_step(step: object) -> bool:

@@ -254,7 +254,7 @@ def _step_of(ledger: SampledLedger, task: Any, frame: Any) -> object:
     """What is the same for as long as one step of the loop lasts."""
     from prela.insight import asyncio as on_asyncio
 
-    return on_asyncio.step_of(ledger.loop(), task, frame)
+    return on_asyncio.step_of(ledger, task, frame)
 
 
 watching: Final = Watching()

@@ -28,7 +28,7 @@ class SampledLedger(Books):
         on_hold: Called as `on_hold(ledger, account, hold, now)` when a hold is over that was a stall.
     """
 
-    __slots__ = ("_clock", "_last", "_lock", "_on_hold", "held", "held_since", "held_until", "looks", "loose", "missed")
+    __slots__ = ("_clock", "_last", "_lock", "_on_hold", "held", "held_since", "held_until", "looks", "loose", "missed", "ping")
 
     def __init__(self, threshold: int, thread: int, on_hold: Any) -> None:
         super().__init__(threshold, thread)
@@ -37,6 +37,8 @@ class SampledLedger(Books):
         self.missed: int = 0
         """Processor time used while no task was seen to run."""
         self.looks: int = 0
+        self.ping: object = None
+        """What was left in the loop to tell one step from the next."""
         self.held: Account | None = None
         """Whoever runs the step that was seen last."""
         self.held_since: int = 0
