@@ -41,8 +41,6 @@ async def _spans(step: Callable[[], Awaitable[None]]) -> float:
         return (process_time() - begin) / _SPANS
 
 
-
-
 class _Nowhere:
     async def export(self, spans: object) -> None:
         pass

@@ -110,7 +110,7 @@ class Mark:
         account.notable = _ALWAYS
 
     def remove(self) -> "tuple[int, str | None] | None":
-        """Leave the account. The longest step since the start, and where; None: too many later spans are open to tell."""
+        """Leave the account. Return the longest step since, and where; None where too many later spans are open."""
         longest, place = self.longest, self.place
         later = self.following
         for _ in range(_MOST_MARKS):
@@ -151,14 +151,16 @@ class Spent(NamedTuple):
 class Books:
     """What the ledger of every kind of loop has."""
 
-    __slots__ = ("current", "loop", "on_close", "open", "sample", "stalls", "thread", "threshold")
+    __slots__ = ("current", "loop", "loose", "on_close", "open", "sample", "stalls", "thread", "threshold")
 
     def __init__(self, threshold: int, thread: int) -> None:
         self.threshold: int = threshold
         """Nanoseconds from which a hold is a stall."""
         self.thread = thread
         """`threading.get_ident()` of the thread that the loop runs in."""
-        self.stalls = StallBook()
+        self.loose = Account(threshold)
+        """Of what runs in no task, or in tasks that have had no span of their own."""
+        self.stalls: StallBook = StallBook()
         self.open: int = 0
         """Spans open here: while there are none, nobody looks."""
         self.sample: Any = None
@@ -197,12 +199,10 @@ class Ledger(Books):
         locate: Returns where a task is, at the end of a step; for those worth it.
     """
 
-    __slots__ = ("_locate", "_on_hold", "account", "begin", "creating", "hold", "loose", "outer")
+    __slots__ = ("_locate", "_on_hold", "account", "begin", "creating", "hold", "outer")
 
     def __init__(self, threshold: int, thread: int, on_hold: OnHold, locate: Locate) -> None:
         super().__init__(threshold, thread)
-        self.loose = Account(threshold)
-        """Of what runs in no task, or in tasks that have had no span of their own."""
         self.account: Account = self.loose
         self.begin: int = 0
         """When the account began to run; 0 while nothing runs."""
@@ -233,7 +233,7 @@ class Ledger(Books):
             self.begin = self.settle(now) if step > account.notable else 0
 
     def settle(self, now: int) -> int:
-        """The end of a step that matters, which `run` already has; return since when what is paused runs again, or 0."""
+        """The end of a step that matters, which `run` has already; return since when another goes on, or 0."""
         self._note_stretch(now)
         while self.outer and self.outer[-1].depth >= 0:  # an eager start whose end was not seen
             self.account = self.outer.pop().account
@@ -327,7 +327,7 @@ class Ledger(Books):
         self.open += 1
         return mark
 
-    def finish(self, mark: Mark, now: int, running: Account | None, own_id: str, place: str | None = None) -> Spent | None:
+    def finish(self, mark: Mark, now: int, running: Account | None, place: str | None = None) -> Spent | None:
         """The span of the mark ends, in this account's task; None where nothing is known.
 
         `place` is where that is, for a step that is not over and may be the longest.
@@ -345,5 +345,6 @@ class Ledger(Books):
         in_progress = now - max(self.begin, mark.start)
         if longest is not None and in_progress > longest[0]:
             longest = in_progress, place
-        exposed, culprits = self.stalls.exposure(mark, own_id)
-        return Spent(run, ready, wait, *(longest or (None, None)), min(exposed, wait + ready), culprits)
+        exposed, culprits = self.stalls.exposure(mark)
+        step, where = longest or (None, None)
+        return Spent(run, ready, wait, step, where, min(exposed, wait + ready), culprits)

@@ -100,9 +100,10 @@ def _callbacks(call_offset: int) -> tuple[Any, Any, Any]:
     """
     find = accounts.get
     clock = monotonic_ns
+    watched, run, soon = here, RUN, _SOON
 
     def on_call(code: CodeType, offset: int, function: object, callback: Any) -> None:
-        ledger = here.exact
+        ledger = watched.exact
         if ledger is None or offset != call_offset:
             return
         if ledger.begin:
@@ -112,32 +113,32 @@ def _callbacks(call_offset: int) -> tuple[Any, Any, Any]:
         except Exception:
             ledger.account = account = ledger.loose
         ledger.begin = now = clock()
-        if account.ready_since:
-            account.ready += now - account.ready_since
+        if since := account.ready_since:
+            account.ready += now - since
             account.ready_since = 0
 
     def on_return(code: CodeType, offset: int, value: Any) -> None:
-        if code is RUN:
-            ledger = here.exact
+        if code is run:
+            ledger = watched.exact
             if ledger is not None and (begin := ledger.begin):
-                account = ledger.account
                 step = clock() - begin
+                account = ledger.account
                 account.run += step
                 ledger.begin = 0 if step <= account.notable else _settled(ledger, begin + step)
-        elif code is _SOON:
+        elif code is soon:
             try:
-                account = find(id(value._callback.__self__))
+                known = find(id(value._callback.__self__))
             except Exception:
                 return
-            if account is not None:
-                account.ready_since = clock()
+            if known is not None:
+                known.ready_since = clock()
         else:
-            ledger = here.exact
+            ledger = watched.exact
             if ledger is not None and ledger.creating:
                 ledger.created(clock())
 
     def on_start(code: CodeType, offset: int) -> None:
-        ledger = here.exact
+        ledger = watched.exact
         if ledger is not None and ledger.begin and len(ledger.creating) < 100:
             ledger.creating.append(clock())
 
@@ -234,9 +235,8 @@ def is_step(step: object) -> bool:
     return isinstance(step, _RunningStep)
 
 
-def current_task(loop: asyncio.AbstractEventLoop) -> "asyncio.Task[Any] | None":
-    """The task that the loop runs now, asked from any thread."""
-    return asyncio.current_task(loop)
+current_task: Final = asyncio.current_task
+"""The task that a loop runs now, asked from any thread."""
 
 
 def locate(ledger: Ledger, account: Any) -> str | None:

@@ -9,7 +9,9 @@ from prela.core.span import current_span
 from prela.core.tally import Tally
 from prela.insight.accounting import Account, Books, Mark
 from prela.insight.frames import own_place, stack_of
+from prela.insight.sampling import SampledLedger
 from prela.insight.span import InsightSpan
+from prela.insight.waiting import _context_of
 
 STALL: Final = "prela.stall"
 STALL_DURATION: Final = "prela.stall.duration"
@@ -34,20 +36,21 @@ class Sample(NamedTuple):
         return self.stack[0] if self.stack else None
 
 
-def take_sample(ledger: Books, hold: int, now: int, frame: FrameType | None) -> None:
-    """Keep what the hold in progress looks like now."""
-    context = _context_of(frame)
+def take_sample(ledger: Books, hold: int, now: int, frame: FrameType | None, task: Any = None) -> None:
+    """Keep what the hold in progress looks like now; `task` is that which runs, where that is known."""
+    context = _context_of_step(frame) if task is None else _context_of(task)
     span = None if context is None else context.get(current_span)
     ledger.sample = Sample(hold, now, stack_of(frame), span if isinstance(span, InsightSpan) else None)
 
 
 def settle_hold(ledger: Books, account: Account, hold: int, now: int) -> None:
-    """A hold is over that was longer than the threshold: charge what was not charged while it lasted."""
+    """A hold that was longer than the threshold is over: charge what was not charged while it lasted."""
     try:
         mark, held = ledger.stalls.culprit(account, hold, now, ledger.threshold)
         if held > ledger.threshold:
             span = _inherited(ledger, account) if mark is None else _span_of(mark)
             _charge(ledger, account, span, hold, now, held)
+        ledger.stalls.close(account, hold, now)
     except Exception as error:
         log.failed("charging a stall", error)
 
@@ -78,6 +81,8 @@ def _charge(ledger: Books, account: Account, span: InsightSpan | None, hold: int
         attributes: dict[str, Any] = {STALL_DURATION: held / 1e9}
         if stack:
             attributes[STALL_STACK] = stack
+        if isinstance(ledger, SampledLedger):
+            attributes[STALL_SAMPLED] = True
         span.add_event(STALL, attributes)
 
 
@@ -92,11 +97,7 @@ def _stack_during(ledger: Books, hold: int, since: int) -> list[str]:
 def _inherited(ledger: Books, account: Account) -> InsightSpan | None:
     """The span that a task inherited which held the loop outside any span of its own."""
     task = ledger.current or (None if account.task is None else account.task())
-    context = getattr(task, "context", None)  # trio's
-    if context is None and hasattr(task, "get_context"):  # asyncio's, from 3.12 on
-        context = task.get_context()
-    if context is None:
-        context = _context_of(sys._getframe(1))
+    context = _context_of_step(sys._getframe(1)) if task is None else _context_of(task)
     span = None if context is None else context.get(current_span)
     if span is None and isinstance(ledger.sample, Sample):
         span = ledger.sample.span
@@ -110,7 +111,7 @@ def _span_of(mark: Mark) -> InsightSpan | None:
     return span if isinstance(span, InsightSpan) else None
 
 
-def _context_of(frame: FrameType | None) -> Any:
+def _context_of_step(frame: FrameType | None) -> Any:
     module = sys.modules.get("prela.insight.asyncio")
     return None if module is None else module.context_of_step(frame)
 

@@ -11,8 +11,7 @@ from time import monotonic_ns, thread_time_ns
 from typing import Any, Final, NamedTuple
 from weakref import ref
 
-from prela.core import log
-from prela.insight.accounting import Account, Books, Ledger, Mark, Spent
+from prela.insight.accounting import PLACED_FROM, Account, Books, Ledger, Mark, Spent
 from prela.insight.accounts import account_of, accounts
 from prela.insight.charging import place_here, settle_hold, settle_span, take_sample
 from prela.insight.sampling import SampledLedger, frame_of
@@ -107,8 +106,7 @@ class Watching:
         trio = _trio() if "trio" in sys.modules else None
         if loop is None:
             return _THREAD if trio is None else self._in_trio(trio, threshold)
-        from prela.insight import asyncio as on_asyncio  # it imports asyncio, which this program does already
-
+        on_asyncio = _on_asyncio or _import_asyncio()
         task = on_asyncio.current_task(loop)
         if trio is not None:
             return None if task is not None else self._in_trio(trio, threshold)
@@ -166,13 +164,29 @@ class Watching:
 _THREAD: Final = (None, None)
 
 
+_on_asyncio: Any = None
+_on_trio: Any = None
+
+
+def _import_asyncio() -> Any:
+    """What knows asyncio, which this program has imported already."""
+    global _on_asyncio
+    from prela.insight import asyncio
+
+    _on_asyncio = asyncio
+    return asyncio
+
+
 def _trio() -> Any:
-    """What knows trio, if the caller is in a task of it."""
-    try:
-        from prela.insight import trio
-    except ImportError:
-        return None
-    return trio if trio.in_task() else None
+    """What knows trio, which this program has imported already, if the caller is in a task of it."""
+    global _on_trio
+    if _on_trio is None:
+        try:
+            from prela.insight import trio
+        except ImportError:
+            return None  # it is being imported at this moment
+        _on_trio = trio
+    return _on_trio if _on_trio.in_task() else None
 
 
 def _start(ledger: Books, account: Account, task: Any, span: InsightSpan) -> Mark | None:
@@ -188,16 +202,16 @@ def _finish(ledger: Books, mark: Mark, now: int, running: Account | None, span: 
     if isinstance(ledger, SampledLedger):
         if running is mark.account and ledger.held is running:
             settle_span(ledger, mark, ledger.held_since, now, span)
-        return ledger.finish(mark, now, running, span.span_id)
+        return ledger.finish(mark, now, running)
     assert isinstance(ledger, Ledger)
     place = None
     if running is mark.account and running is ledger.account and ledger.begin:
         hold = ledger.hold or ledger.begin
-        if now - hold > 1_000_000:
+        if now - max(ledger.begin, mark.start) > PLACED_FROM:
             place = place_here()
         if now - hold > ledger.threshold:
             settle_span(ledger, mark, hold, now, span)
-    return ledger.finish(mark, now, running, span.span_id, place)
+    return ledger.finish(mark, now, running, place)
 
 
 def _record(span: InsightSpan, spent: Spent) -> None:
@@ -223,8 +237,9 @@ def _interval(ledger: Books) -> float:
 
 def _look(ledger: Books, now: int) -> None:
     """What the watchdog does for each loop."""
+    task = None
     if isinstance(ledger, SampledLedger):
-        _look_from_outside(ledger)
+        task = _look_from_outside(ledger)
         hold = ledger.held_since if ledger.held is not None else 0
     elif isinstance(ledger, Ledger):
         hold = ledger.begin and (ledger.hold or ledger.begin)
@@ -233,28 +248,27 @@ def _look(ledger: Books, now: int) -> None:
     if hold and now - hold > ledger.threshold // 2:
         sample = ledger.sample
         if sample is None or sample.hold != hold or now - sample.at > ledger.threshold:
-            take_sample(ledger, hold, now, frame_of(ledger.thread))
+            take_sample(ledger, hold, now, frame_of(ledger.thread), task)
 
 
-def _look_from_outside(ledger: SampledLedger) -> None:
-    from prela.insight import asyncio as on_asyncio
-
+def _look_from_outside(ledger: SampledLedger) -> Any:
+    """Look at a loop, and return the task that runs."""
     loop: Any = ledger.loop()
-    task = on_asyncio.current_task(loop)
+    task = _on_asyncio.current_task(loop)
     step = _step_of(ledger, task, frame_of(ledger.thread))
     if task is None:
-        account = ledger.loose if on_asyncio.is_step(step) else None
+        account = ledger.loose if _on_asyncio.is_step(step) else None
     else:
         account = accounts.get(id(task), ledger.loose)
     ledger.looks += 1
     ledger.look(account, step)
+    return task
 
 
 def _step_of(ledger: SampledLedger, task: Any, frame: Any) -> object:
     """What is the same for as long as one step of the loop lasts."""
-    from prela.insight import asyncio as on_asyncio
-
-    return on_asyncio.step_of(ledger, task, frame)
+    step: object = _on_asyncio.step_of(ledger, task, frame)
+    return step
 
 
 watching: Final = Watching()

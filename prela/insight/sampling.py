@@ -1,9 +1,9 @@
 """Loops whose steps nobody tells of (uvloop, Python 3.11, others): looked at from outside, a hundred times a second.
 
 Each look says which task runs and in which step, and what the loop's thread has used of its processor. Two looks at
-one and the same step are exact. Between others the processor's time is attributed by halves, and kept as what is not
-sure; so is what was used while nobody was seen to run, as by steps too short for a thread that must wait for the
-interpreter's lock. A span has an answer only where all of that is little beside its duration.
+one and the same step are exact. Between others the processor's time is shared by those that were seen, and half of it
+is kept as not sure; so is all that was used while nobody was seen to run, as by steps too short for a thread that must
+wait for the interpreter's lock. A span has an answer only where that is little beside its duration.
 """
 
 import _thread
@@ -28,12 +28,22 @@ class SampledLedger(Books):
         on_hold: Called as `on_hold(ledger, account, hold, now)` when a hold is over that was a stall.
     """
 
-    __slots__ = ("_clock", "_last", "_lock", "_on_hold", "held", "held_since", "held_until", "looks", "loose", "missed", "ping")
+    __slots__ = (
+        "_clock",
+        "_last",
+        "_lock",
+        "_on_hold",
+        "held",
+        "held_since",
+        "held_until",
+        "looks",
+        "loose",
+        "missed",
+        "ping",
+    )
 
     def __init__(self, threshold: int, thread: int, on_hold: Any) -> None:
         super().__init__(threshold, thread)
-        self.loose = Account(threshold)
-        """Of what runs in no task, or in tasks that have had no span of their own."""
         self.missed: int = 0
         """Processor time used while no task was seen to run."""
         self.looks: int = 0
@@ -47,11 +57,6 @@ class SampledLedger(Books):
         self._lock = _thread.allocate_lock()
         self._on_hold = on_hold
         self._clock = _processor_clock(thread)
-
-    @property
-    def is_measurable(self) -> bool:
-        """Whether what is missed can be told. Without that no span has an answer."""
-        return self._clock is not None
 
     def look(self, account: Account | None, step: object) -> bool:
         """Someone looks; `step` is equal in two looks only if no step began or ended in between."""
@@ -75,16 +80,15 @@ class SampledLedger(Books):
             self.held_until = now
             return
         self._release()
-        self.held, self.held_since, self.held_until = account, now, now
-        if not at:
-            return
-        used = min(max(0, cpu - cpu_before), now - at)
+        used = min(max(0, cpu - cpu_before), now - at) if at else 0
+        # Nothing else is likely to have used the processor since the loop was seen to be idle.
+        since = now - used if before is None else now
+        self.held, self.held_since, self.held_until = account, since, now
         seen = {id(a): a for a in (before, account) if a is not None}
         if not seen:
             self.missed += used
         for shared in seen.values():
-            half = used // (1 if len(seen) == 1 and before is account else 2)
-            shared.run += half
+            shared.run += used // len(seen)
             shared.unsure += used // 2
 
     def _release(self) -> None:
@@ -102,7 +106,7 @@ class SampledLedger(Books):
         self.open += 1
         return mark
 
-    def finish(self, mark: Mark, now: int, running: Account | None, own_id: str) -> Spent | None:
+    def finish(self, mark: Mark, now: int, running: Account | None) -> Spent | None:
         """The span of the mark ends, in this account's task, which was looked at just now."""
         self.open -= 1
         mark.remove()
@@ -117,7 +121,7 @@ class SampledLedger(Books):
         if not within_one_step and (self.looks - mark.looks < FEWEST_LOOKS or unsure * _TOLERATED > duration):
             return None
         run = min(duration, account.run - mark.run)
-        exposed, culprits = self.stalls.exposure(mark, own_id)
+        exposed, culprits = self.stalls.exposure(mark)
         wait = duration - run
         return Spent(run, None, wait, None, None, min(exposed, wait), culprits, is_sampled=True)
 

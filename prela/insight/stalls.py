@@ -69,24 +69,32 @@ class StallBook:
 
     def charge(self, account: "Account", hold: int, now: int, held: int, span_id: str | None) -> None:
         """Enter a stall of `held` nanoseconds until now, in the hold that began at `hold`."""
-        self._in_hold = self.charged_in(hold) + held
-        self._hold = hold
+        self._hold, self._in_hold = hold, self.charged_in(hold) + held
         self.count += 1
         self.total += held
         account.charged += held
         self.recent.append(Stall(self.count, now - held, now, account, span_id))
 
-    def exposure(self, mark: "Mark", own_id: str) -> "tuple[int, list[str]]":
+    def close(self, account: "Account", hold: int, now: int) -> None:
+        """The hold is over, and was a stall: the others were exposed to what is too short to be charged as well."""
+        rest = now - hold - self.charged_in(hold)
+        self._hold, self._in_hold = hold, now - hold
+        self.total += rest
+        account.charged += rest
+
+    def exposure(self, mark: "Mark") -> "tuple[int, list[str]]":
         """Nanoseconds of stalls by other tasks since the mark was made, and the ids of the culprits, as far as known.
 
         A span cannot have run meanwhile; how much of it the span would have run for, nobody knows.
         """
         if self.count == mark.stalls:
             return 0, []
+        span = None if mark.span is None else mark.span()
+        own_id = None if span is None else span.span_id
         exposed = self.total - mark.stalled - (mark.account.charged - mark.charged) - mark.charged_elsewhere
         culprits: dict[str, None] = {}
         for stall in list(self.recent):
-            if stall.number <= mark.stalls or stall.account is mark.account or stall.span_id == own_id:
+            if stall.number <= mark.stalls or stall.account is mark.account or own_id == stall.span_id is not None:
                 continue
             # Only where a task is started eagerly does a span begin during a hold of another's.
             exposed -= max(0, mark.start - stall.began)

@@ -22,7 +22,7 @@ here: Final = _Here()
 
 
 class StepInstrument(trio.abc.Instrument):
-    """Tells a ledger of the steps of one run; trio removes one that raises, which ends the watching and nothing else."""
+    """Tells a ledger of the steps of one run. trio would remove one that raises, and go on."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -64,14 +64,10 @@ class StepInstrument(trio.abc.Instrument):
             ledger.current = None
 
 
-def in_task() -> bool:
-    """Whether the code that asks runs in a task of trio's."""
-    return trio.lowlevel.in_trio_task()
-
-
-def current_task() -> trio.lowlevel.Task:
-    """The task of trio's that the caller runs in."""
-    return trio.lowlevel.current_task()
+in_task: Final = trio.lowlevel.in_trio_task
+"""Whether the code that asks runs in a task of trio's."""
+current_task: Final = trio.lowlevel.current_task
+"""The task of trio's that the caller runs in."""
 
 
 def watch(ledger: Ledger) -> None:
