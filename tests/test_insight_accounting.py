@@ -35,8 +35,7 @@ class Schedule:
         """Task, start, end of each span, and what was said of it."""
 
     def _charge_hold(self, ledger: Any, account: Account, hold: int, now: int) -> None:
-        _, held = ledger.stalls.culprit(account, hold, now, THRESHOLD)
-        if held > THRESHOLD:
+        while (held := ledger.stalls.culprit(account, hold, now, THRESHOLD)[1]) > THRESHOLD:
             ledger.stalls.charge(account, hold, now, held, None)
         ledger.stalls.close(account, hold, now)
 
@@ -113,8 +112,7 @@ def test_no_more_is_charged_of_a_hold_than_it_lasted_and_no_stall_is_left_over(p
     charged: list[int] = []
 
     def charge(ledger: Any, account: Account, hold: int, now: int) -> None:
-        _, held = ledger.stalls.culprit(account, hold, now, THRESHOLD)
-        if held > THRESHOLD:
+        while (held := ledger.stalls.culprit(account, hold, now, THRESHOLD)[1]) > THRESHOLD:
             ledger.stalls.charge(account, hold, now, held, None)
             charged.append(held)
 

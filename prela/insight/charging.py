@@ -1,6 +1,7 @@
 """Stalls become events of the span that was the cause; those of code outside any span are told and counted."""
 
 import sys
+from collections.abc import Sequence
 from types import FrameType
 from typing import Any, Final, NamedTuple
 
@@ -46,8 +47,10 @@ def take_sample(ledger: Books, hold: int, now: int, frame: FrameType | None, tas
 def settle_hold(ledger: Books, account: Account, hold: int, now: int) -> None:
     """A hold that was longer than the threshold is over: charge what was not charged while it lasted."""
     try:
-        mark, held = ledger.stalls.culprit(account, hold, now, ledger.threshold)
-        if held > ledger.threshold:
+        while True:  # once for each of several spans that are open inside each other, and held it for long enough
+            mark, held = ledger.stalls.culprit(account, hold, now, ledger.threshold)
+            if held <= ledger.threshold:
+                break
             span = _inherited(ledger, account) if mark is None else _span_of(mark)
             _charge(ledger, account, span, hold, now, held)
         ledger.stalls.close(account, hold, now)
@@ -59,12 +62,23 @@ def settle_span(ledger: Books, mark: Mark, hold: int, now: int, span: InsightSpa
     """A span ends within a hold: charge it with its part of that, if that is a stall by itself."""
     found, held = ledger.stalls.culprit(mark.account, hold, now, ledger.threshold)
     if found is mark:
-        _charge(ledger, mark.account, span, hold, now, held)
+        _charge(ledger, mark.account, span, hold, now, held, stack_of(sys._getframe(1)))
 
 
-def _charge(ledger: Books, account: Account, span: InsightSpan | None, hold: int, now: int, held: int) -> None:
+def _charge(
+    ledger: Books,
+    account: Account,
+    span: InsightSpan | None,
+    hold: int,
+    now: int,
+    held: int,
+    stack: Sequence[str] = (),
+) -> None:
+    """Charge a span with `held` nanoseconds until now; `stack` is that of now, if the hold goes on."""
     ledger.stalls.charge(account, hold, now, held, None if span is None else span.span_id)
-    stack = _stack_during(ledger, hold, now - held)
+    sample = ledger.sample
+    if isinstance(sample, Sample) and sample.hold == hold and sample.at >= now - held:
+        stack = sample.stack
     if span is None:
         unowned.add()
         place = stack[0] if stack else "a place that was not seen"
@@ -80,27 +94,19 @@ def _charge(ledger: Books, account: Account, span: InsightSpan | None, hold: int
     if span.is_recording:
         attributes: dict[str, Any] = {STALL_DURATION: held / 1e9}
         if stack:
-            attributes[STALL_STACK] = stack
+            attributes[STALL_STACK] = list(stack)
         if isinstance(ledger, SampledLedger):
             attributes[STALL_SAMPLED] = True
         span.add_event(STALL, attributes)
 
 
-def _stack_during(ledger: Books, hold: int, since: int) -> list[str]:
-    """What was seen of the hold in the time that is charged; else, while it still lasts here, what it is at now."""
-    sample = ledger.sample
-    if isinstance(sample, Sample) and sample.hold == hold and sample.at >= since:
-        return sample.stack
-    return stack_of(sys._getframe(1))
-
-
 def _inherited(ledger: Books, account: Account) -> InsightSpan | None:
     """The span that a task inherited which held the loop outside any span of its own."""
-    task = ledger.current or (None if account.task is None else account.task())
-    context = _context_of_step(sys._getframe(1)) if task is None else _context_of(task)
-    span = None if context is None else context.get(current_span)
-    if span is None and isinstance(ledger.sample, Sample):
-        span = ledger.sample.span
+    span: Any = ledger.sample.span if isinstance(ledger.sample, Sample) else None
+    if span is None and not isinstance(ledger, SampledLedger):  # the step is at its end just now
+        task = ledger.current or (None if account.task is None else account.task())
+        context = _context_of_step(sys._getframe(1)) if task is None else _context_of(task)
+        span = None if context is None else context.get(current_span)
     while isinstance(span, InsightSpan) and isinstance(span._account, Mark) and span._account.account is account:
         span = span._parent  # too short for all of it, or it would have been charged already
     return span if isinstance(span, InsightSpan) else None

@@ -79,9 +79,11 @@ class SampledLedger(Books):
             account.run += now - at
             self.held_until = now
             return
-        self._release()
         used = min(max(0, cpu - cpu_before), now - at) if at else 0
-        # Nothing else is likely to have used the processor since the loop was seen to be idle.
+        if account is None:
+            self.held_until += used
+        self._release()
+        # Next to nothing else can have used the processor after the loop was seen to be idle, or before.
         since = now - used if before is None else now
         self.held, self.held_since, self.held_until = account, since, now
         seen = {id(a): a for a in (before, account) if a is not None}
