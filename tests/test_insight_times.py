@@ -21,8 +21,6 @@ import prela
 from prela.insight import charging
 from prela.insight.loops import watching
 
-needs_monitoring = pytest.mark.skipif(sys.version_info < (3, 12), reason="sys.monitoring came with 3.12")
-
 
 class Memory:
     """An exporter that keeps what it is given."""

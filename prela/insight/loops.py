@@ -61,11 +61,14 @@ class Watching:
 
     def ended(self, span: InsightSpan) -> None:
         """Record where the time of the span went."""
-        mark, span._account = span._account, None
-        if isinstance(mark, Mark):
-            self._end_in_loop(span, mark)
-        elif isinstance(mark, ThreadMark):
-            self._end_in_thread(span, mark)
+        mark = span._account
+        try:
+            if isinstance(mark, Mark):
+                self._end_in_loop(span, mark)  # meanwhile a stall may still be charged to it
+            elif isinstance(mark, ThreadMark):
+                self._end_in_thread(span, mark)
+        finally:
+            span._account = None
 
     def _end_in_thread(self, span: InsightSpan, mark: ThreadMark) -> None:
         if mark.thread == get_ident() and self._here(None) == _THREAD:
@@ -83,10 +86,7 @@ class Watching:
             running = ledger.loose if task is None else accounts.get(id(task))
             if isinstance(ledger, SampledLedger):
                 ledger.look(running, _step_of(ledger, task, sys._getframe(0)))
-        span._account = mark  # for as long as a stall may be charged to it
-        now = monotonic_ns()
-        spent = _finish(ledger, mark, now, running, span)
-        span._account = None
+        spent = _finish(ledger, mark, monotonic_ns(), running, span)
         if spent is not None:
             _record(span, spent)
 
