@@ -389,48 +389,6 @@ def test_a_plain_span_in_a_callback_of_the_loop_has_run_throughout(watched: Watc
         assert watched["program"].attributes["prela.time.wait"] >= 0.01
 
 
-@needs_monitoring
-def test_a_step_that_is_run_inside_another_is_counted_once(watched: Watched) -> None:
-    async def program() -> None:
-        async with watched.tracer.aspan("outer"):
-            loop: Any = asyncio.get_running_loop()
-            loop.call_soon(compute, 0.05)
-            compute(0.01)
-            loop._run_once()  # what libraries do that let a loop be run within itself
-            compute(0.01)
-
-    asyncio.run(program())
-    watched.finish()
-    found = watched["outer"].attributes
-    assert found["prela.time.run"] + found["prela.time.wait"] == pytest.approx(duration_of(watched["outer"]), rel=0.1)
-    assert 0.02 <= found["prela.time.run"] <= duration_of(watched["outer"]) - 0.05
-
-
-@needs_monitoring
-def test_after_an_exception_that_ended_the_loop_the_next_run_is_told_of_rightly(watched: Watched) -> None:
-    async def program(name: str) -> None:
-        async with watched.tracer.aspan(name):
-            await asyncio.sleep(0.01)
-
-    def leave() -> None:
-        raise SystemExit(3)
-
-    loop = asyncio.new_event_loop()
-    try:
-        loop.run_until_complete(program("before"))
-        loop.call_soon(leave)
-        with pytest.raises(SystemExit):
-            loop.run_forever()
-        compute(0.15)  # outside the loop, which nobody holds
-        loop.run_until_complete(program("after"))
-    finally:
-        loop.close()
-    watched.finish()
-    found = watched["after"].attributes
-    assert found["prela.time.run"] < 0.01 <= found["prela.time.wait"]
-    assert not any(span.events for span in watched._memory.spans)
-
-
 def test_two_loops_in_two_threads_do_not_disturb_each_other(watched: Watched) -> None:
     both = threading.Barrier(2)
     held: dict[str, float] = {}
@@ -513,20 +471,6 @@ def test_init_again_in_a_running_loop_goes_on_with_the_spans_that_start_then(any
         assert len(stall_of(second[0], "culprit")) == 1
 
 
-@needs_monitoring
-def test_where_other_tools_have_taken_every_place_the_loop_is_sampled(watched: Watched) -> None:
-    monitoring = sys.monitoring
-    for tool in (3, 4):
-        monitoring.use_tool_id(tool, "another")
-    try:
-        asyncio.run(one_computes_and_two_wait(watched, {}))
-        watched.finish()
-    finally:
-        for tool in (3, 4):
-            monitoring.free_tool_id(tool)
-    assert "prela.time.ready" not in watched["computes"].attributes
-
-
 def test_a_thread_without_a_loop_tells_what_it_used(watched: Watched) -> None:
     begin = thread_time()
     with watched.tracer.span("plain"):
@@ -588,3 +532,58 @@ assert "asyncio" not in sys.modules and "trio" not in sys.modules, "loaded too e
 """
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+if sys.version_info >= (3, 12):  # sys.monitoring is new there
+
+    def test_a_step_that_is_run_inside_another_is_counted_once(watched: Watched) -> None:
+        async def program() -> None:
+            async with watched.tracer.aspan("outer"):
+                loop: Any = asyncio.get_running_loop()
+                loop.call_soon(compute, 0.05)
+                compute(0.01)
+                loop._run_once()  # what libraries do that let a loop be run within itself
+                compute(0.01)
+
+        asyncio.run(program())
+        watched.finish()
+        found = watched["outer"].attributes
+        assert found["prela.time.run"] + found["prela.time.wait"] == pytest.approx(
+            duration_of(watched["outer"]), rel=0.1
+        )
+        assert 0.02 <= found["prela.time.run"] <= duration_of(watched["outer"]) - 0.05
+
+    def test_after_an_exception_that_ended_the_loop_the_next_run_is_told_of_rightly(watched: Watched) -> None:
+        async def program(name: str) -> None:
+            async with watched.tracer.aspan(name):
+                await asyncio.sleep(0.01)
+
+        def leave() -> None:
+            raise SystemExit(3)
+
+        loop = asyncio.new_event_loop()
+        try:
+            loop.run_until_complete(program("before"))
+            loop.call_soon(leave)
+            with pytest.raises(SystemExit):
+                loop.run_forever()
+            compute(0.15)  # outside the loop, which nobody holds
+            loop.run_until_complete(program("after"))
+        finally:
+            loop.close()
+        watched.finish()
+        found = watched["after"].attributes
+        assert found["prela.time.run"] < 0.01 <= found["prela.time.wait"]
+        assert not any(span.events for span in watched._memory.spans)
+
+    def test_where_other_tools_have_taken_every_place_the_loop_is_sampled(watched: Watched) -> None:
+        monitoring = sys.monitoring
+        for tool in (3, 4):
+            monitoring.use_tool_id(tool, "another")
+        try:
+            asyncio.run(one_computes_and_two_wait(watched, {}))
+            watched.finish()
+        finally:
+            for tool in (3, 4):
+                monitoring.free_tool_id(tool)
+        assert "prela.time.ready" not in watched["computes"].attributes

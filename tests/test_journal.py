@@ -88,6 +88,8 @@ def test_a_span_open_for_longer_than_the_delay_is_written_once_and_its_end_after
         "events",
         "links",
     )
+    for key in [key for key in final.attributes if key.startswith("prela.time.")]:
+        del final.attributes[key]  # known at the end only
     assert [getattr(pending, field) for field in same] == [getattr(final, field) for field in same]
     assert latest([final, pending]) == latest([pending, final]) == [final]
 

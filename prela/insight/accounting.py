@@ -171,6 +171,11 @@ class Books:
         self.current: Any = None
         """The task whose step is being settled, where the loop tells it."""
 
+    def is_watched(self) -> bool:
+        """Whether there is a loop that may still run."""
+        loop: Any = self.loop()
+        return loop is not None and not (hasattr(loop, "is_closed") and loop.is_closed())
+
     def close(self) -> None:
         """Watch the loop no more."""
         self.loop = lambda: None

@@ -14,6 +14,7 @@ from weakref import ref
 from prela.insight.accounting import PLACED_FROM, Account, Books, Ledger, Mark, Spent
 from prela.insight.accounts import account_of, accounts
 from prela.insight.charging import place_here, settle_hold, settle_span, take_sample
+from prela.insight.leaks import LEAKED
 from prela.insight.sampling import SampledLedger, frame_of
 from prela.insight.span import InsightSpan
 from prela.insight.watchdog import SAMPLING_INTERVAL, Watchdog
@@ -46,7 +47,9 @@ class Watching:
     # --- spans ------------------------------------------------------------------------------------------------------
 
     def started(self, span: InsightSpan, threshold: float) -> "Mark | ThreadMark | None":
-        """What the span is to keep until its end."""
+        """What the span is to keep until its end. Spans of a clock that is not the real one have no answer."""
+        if span._trace.clock is not monotonic_ns:
+            return None
         found = self._here(threshold)
         if found is None:
             return None
@@ -71,7 +74,7 @@ class Watching:
             span._account = None
 
     def _end_in_thread(self, span: InsightSpan, mark: ThreadMark) -> None:
-        if mark.thread == get_ident() and self._here(None) == _THREAD:
+        if mark.thread == get_ident() and self._here(None) == _THREAD and LEAKED not in span._attributes:
             duration = monotonic_ns() - mark.start
             run = min(duration, thread_time_ns() - mark.cpu)
             span.set_attribute(RUN, run / 1e9)
@@ -87,7 +90,7 @@ class Watching:
             if isinstance(ledger, SampledLedger):
                 ledger.look(running, _step_of(ledger, task, sys._getframe(0)))
         spent = _finish(ledger, mark, monotonic_ns(), running, span)
-        if spent is not None:
+        if spent is not None and LEAKED not in span._attributes:  # when it was over, nobody knows
             _record(span, spent)
 
     # --- loops ------------------------------------------------------------------------------------------------------

@@ -36,7 +36,10 @@ class Watchdog:
         self._stop_wanted = False
 
     def add(self, ledger: Books) -> None:
-        """Look at this loop too; the thread is started if need be."""
+        """Look at this loop too, and no more at those that are gone; the thread is started if need be."""
+        for known in list(self.ledgers.values()):
+            if not known.is_watched():
+                self.ledgers.pop(id(known), None)
         self.ledgers[id(ledger)] = ledger
         if self._is_running:
             self.wake()
@@ -88,7 +91,7 @@ class Watchdog:
 
     def _look_at(self, busy: list[Books]) -> None:
         for ledger in busy:
-            if ledger.loop() is None:
+            if not ledger.is_watched():
                 self.ledgers.pop(id(ledger), None)
                 continue
             try:
