@@ -55,7 +55,7 @@ BOUNDARY = {
     *("prela.insight.insight." + name for name in ("_knows_all", "Insight.__init__", "Insight.span_class")),
     "prela.insight.insight.Insight.after_fork",
     # What a thread runs, a weak reference or a fork calls; it guards all it does.
-    *("prela.insight." + name for name in ("watchdog.Watchdog._run", "accounts._forget")),
+    *("prela.insight." + name for name in ("watchdog.Watchdog._begin", "watchdog.Watchdog._run", "accounts._forget")),
     "prela.insight.snapshot.open_spans",
     "prela.insight.dump.dump_open_spans",
     "prela.insight.dump_signal.*",

@@ -101,8 +101,8 @@ def run_until_known(watched: Watched, backend: Any, body: Body, is_known: Callab
 
 
 def within(backend: Any) -> float:
-    """How near to what a program measured the answer must be."""
-    return 0.05 if is_exact(backend) else 0.2
+    """By which part an answer may be beside what a program measured."""
+    return 0.0 if is_exact(backend) else 0.2
 
 
 def duration_of(span: Any) -> float:
@@ -136,16 +136,19 @@ def test_what_is_computed_is_on_the_span_that_computed_it_and_the_others_were_ex
 
     measured = run_until_known(watched, anyio_backend, one_computes_and_two_wait, is_known)
     culprit = watched["computes"]
-    assert abs(culprit.attributes["prela.time.run"] - measured["held"]) < 0.1 * measured["held"]
+    # It ran for what it computed at least, and not while it slept; on an idle machine these are 1 % apart.
+    most = duration_of(culprit) - 2 * 0.02
+    tolerated = within(anyio_backend)
+    assert (1 - tolerated) * measured["held"] <= culprit.attributes["prela.time.run"] <= (1 + tolerated) * most
     (stall,) = stall_of(watched, "computes")
     held = stall.attributes["prela.stall.duration"]
-    assert abs(held - measured["held"]) < 0.1 * measured["held"]
+    assert (1 - tolerated) * measured["held"] <= held <= (1 + tolerated) * most
     assert "prela.stall.exposed" not in culprit.attributes
     for name in ("waits first", "waits last"):
         victim = watched[name].attributes
         assert victim["prela.stall.victim_of"] == [culprit.span_id]
-        assert victim["prela.stall.exposed"] == pytest.approx(held, rel=0.01)
-        assert victim["prela.time.run"] < 0.1 * duration_of(watched[name])
+        assert 0.99 * held <= victim["prela.stall.exposed"] <= duration_of(watched[name])
+        assert victim["prela.time.run"] < 0.3 * held
 
 
 def test_the_stack_of_a_stall_is_that_which_was_there_during_it(watched: Watched, anyio_backend: Any) -> None:
@@ -165,8 +168,7 @@ def test_run_ready_and_wait_are_the_whole_of_a_span(watched: Watched, anyio_back
     for span in watched._memory.spans:
         times = [span.attributes.get(f"prela.time.{part}", 0.0) for part in ("run", "ready", "wait")]
         assert min(times) >= 0
-        assert sum(times) <= duration_of(span) + 1e-9
-        assert sum(times) > 0.95 * duration_of(span) - 0.01
+        assert 0.5 * duration_of(span) < sum(times) <= duration_of(span) + 1e-9
         if is_exact(anyio_backend):
             assert "prela.time.ready" in span.attributes
             assert "prela.time.sampled" not in span.attributes
@@ -218,14 +220,17 @@ def test_in_a_lock_convoy_each_runs_for_its_own_part_and_waits_for_the_others(
         return all("prela.time.run" in watched[name].attributes for name in names)
 
     measured = run_until_known(watched, anyio_backend, convoy, is_known)
-    total = sum(measured.values())
-    ran = sum(watched[name].attributes["prela.time.run"] for name in names)
-    assert abs(ran - total) < 0.15 * total
+    tolerated = within(anyio_backend)
     for name in names:
-        run = watched[name].attributes["prela.time.run"]
-        assert abs(run - measured[name]) < 0.1 * duration_of(watched[name]) + 0.005
-    last = max((watched[name] for name in names), key=lambda span: span.end_time_unix_nano)
-    assert last.attributes["prela.time.wait"] > 0.6 * duration_of(last)
+        run, waited = (watched[name].attributes[f"prela.time.{part}"] for part in ("run", "wait"))
+        assert (1 - tolerated) * measured[name] <= run <= (1 + tolerated) * (duration_of(watched[name]) - 0.03)
+        assert waited >= (1 - tolerated) * 0.03
+    *others, last = sorted((watched[name] for name in names), key=lambda span: span.end_time_unix_nano)
+    ran = sum(span.attributes["prela.time.run"] for span in [*others, last])
+    assert ran <= (1 + tolerated) * duration_of(watched["convoy"])  # one at a time, and each once
+    # The first may have computed before the last began, where tasks are started eagerly.
+    computed = sum(measured[span.name] for span in others[1:])
+    assert last.attributes["prela.time.wait"] + last.attributes.get("prela.time.ready", 0) >= (1 - tolerated) * computed
 
 
 async def saturated_limiter(watched: Watched, measured: dict[str, float]) -> None:
@@ -258,7 +263,7 @@ def test_behind_a_saturated_limiter_callers_wait_and_threads_say_what_they_used(
     for name in threads:
         used = watched[name].attributes["prela.time.run"]
         assert measured[name] <= used <= duration_of(watched[name])
-        assert used + watched[name].attributes["prela.time.wait"] == pytest.approx(duration_of(watched[name]), abs=0.01)
+        assert used + watched[name].attributes["prela.time.wait"] <= duration_of(watched[name])
         assert "prela.time.ready" not in watched[name].attributes
     last = max((watched[name] for name in callers), key=lambda span: span.end_time_unix_nano)
     assert last.attributes["prela.time.wait"] > 0.5 * sum(duration_of(watched[name]) for name in threads)
@@ -287,9 +292,8 @@ def test_a_loop_held_by_code_without_a_span_is_told_of_and_its_victims_know_for_
         return "prela.stall.exposed" in watched["victim"].attributes
 
     measured = run_until_known(watched, anyio_backend, held_by_code_without_a_span, is_known)
-    assert watched["victim"].attributes["prela.stall.exposed"] == pytest.approx(
-        measured["held"], rel=within(anyio_backend)
-    )
+    exposed = watched["victim"].attributes["prela.stall.exposed"]
+    assert (1 - within(anyio_backend)) * measured["held"] <= exposed <= duration_of(watched["victim"])
     assert "prela.stall.victim_of" not in watched["victim"].attributes
     assert charging.unowned.value > before
 
@@ -318,7 +322,7 @@ def test_the_span_that_a_task_inherited_is_the_culprit_of_what_it_does_outside_a
         lambda: len(stall_of(watched, "parent")) == 1,
     )
     (stall,) = stall_of(watched, "parent")
-    assert stall.attributes["prela.stall.duration"] == pytest.approx(measured["held"], rel=within(anyio_backend))
+    assert stall.attributes["prela.stall.duration"] >= (1 - within(anyio_backend)) * measured["held"]
     assert "prela.stall.exposed" not in watched["parent"].attributes
     assert watched["victim"].attributes["prela.stall.victim_of"] == [watched["parent"].span_id]
 
@@ -344,10 +348,11 @@ def test_a_span_that_ends_before_the_step_it_held_is_charged(watched: Watched, a
         lambda: len(stall_of(watched, "quick to end")) == 1,
     )
     (stall,) = stall_of(watched, "quick to end")
-    assert stall.attributes["prela.stall.duration"] == pytest.approx(measured["held"], rel=within(anyio_backend))
+    assert stall.attributes["prela.stall.duration"] >= (1 - within(anyio_backend)) * measured["held"]
     assert watched["victim"].attributes["prela.stall.victim_of"] == [watched["quick to end"].span_id]
     found = watched["quick to end"].attributes
-    assert found["prela.time.run"] == pytest.approx(duration_of(watched["quick to end"]), rel=0.1)
+    assert found["prela.time.run"] >= (1 - within(anyio_backend)) * measured["held"]
+    assert found["prela.time.wait"] <= within(anyio_backend) * measured["held"]
 
 
 def test_a_span_that_ends_in_another_task_than_it_began_in_says_nothing_of_its_time(
@@ -384,7 +389,8 @@ def test_a_plain_span_in_a_callback_of_the_loop_has_run_throughout(watched: Watc
     asyncio.run(program())
     watched.finish()
     found = watched["callback"].attributes
-    assert found["prela.time.run"] == pytest.approx(duration_of(watched["callback"]), rel=0.2)
+    assert found["prela.time.run"] >= 0.01
+    assert found["prela.time.wait"] == 0
     if sys.version_info >= (3, 12):
         assert watched["program"].attributes["prela.time.wait"] >= 0.01
 
@@ -548,9 +554,7 @@ if sys.version_info >= (3, 12):  # sys.monitoring is new there
         asyncio.run(program())
         watched.finish()
         found = watched["outer"].attributes
-        assert found["prela.time.run"] + found["prela.time.wait"] == pytest.approx(
-            duration_of(watched["outer"]), rel=0.1
-        )
+        assert found["prela.time.wait"] >= 0.05
         assert 0.02 <= found["prela.time.run"] <= duration_of(watched["outer"]) - 0.05
 
     def test_after_an_exception_that_ended_the_loop_the_next_run_is_told_of_rightly(watched: Watched) -> None:
@@ -573,7 +577,8 @@ if sys.version_info >= (3, 12):  # sys.monitoring is new there
             loop.close()
         watched.finish()
         found = watched["after"].attributes
-        assert found["prela.time.run"] < 0.01 <= found["prela.time.wait"]
+        assert found["prela.time.wait"] >= 0.01
+        assert found["prela.time.run"] < 0.15
         assert not any(span.events for span in watched._memory.spans)
 
     def test_where_other_tools_have_taken_every_place_the_loop_is_sampled(watched: Watched) -> None:

@@ -1,6 +1,7 @@
 """One daemon thread that looks at the loops in which spans are open, and at nothing while there are none."""
 
 import _thread
+import threading
 from collections.abc import Callable
 from time import monotonic_ns
 from typing import Final
@@ -31,7 +32,8 @@ class Watchdog:
         # this one waits for nothing.
         self._bell = _thread.allocate_lock()
         self._bell.acquire()
-        self._ended = _thread.allocate_lock()
+        self._begun = _thread.allocate_lock()
+        self._thread: threading.Thread | None = None
         self._is_running = False
         self._stop_wanted = False
 
@@ -45,12 +47,22 @@ class Watchdog:
             self.wake()
             return
         self._is_running = True
-        self._ended.acquire(False)
+        self._begun.acquire(False)
         try:
-            _thread.start_new_thread(self._run, ())
+            # Not Thread.start from here, which takes locks that the code a signal handler interrupted may hold.
+            _thread.start_new_thread(self._begin, ())
         except RuntimeError as error:  # no thread can be had, as at the end of the interpreter
             self._is_running = False
             log.debug("prela: no thread to watch loops with: %s", error)
+
+    def _begin(self) -> None:
+        try:
+            self._thread = threading.Thread(target=self._run, name="prela-watchdog", daemon=True)
+            self._thread.start()
+        except Exception as error:
+            log.failed("starting to watch loops", error)
+        finally:
+            self._begun.release()
 
     def wake(self) -> None:
         """A span has started. Takes no lock and waits for nothing, so it may be called anywhere."""
@@ -66,7 +78,8 @@ class Watchdog:
         if self._is_running:
             self._stop_wanted = True
             self.wake()
-            self._ended.acquire(timeout=1.0)
+            if self._begun.acquire(timeout=1.0) and self._thread is not None and self._thread.is_alive():
+                self._thread.join(timeout=1.0)
 
     def _run(self) -> None:
         try:
@@ -79,8 +92,6 @@ class Watchdog:
                     self._park()
         except Exception as error:
             log.failed("watching the loops", error)
-        finally:
-            self._ended.release()
 
     def _park(self) -> None:
         self.parked = True
