@@ -261,6 +261,20 @@ def test_what_ran_while_nobody_was_seen_takes_the_answer_away() -> None:
         assert (ledger.finish(mark, 2000, account) is not None) is is_known
 
 
+def test_what_may_have_run_between_two_looks_that_are_far_apart_takes_the_answer_away_from_those_not_seen() -> None:
+    for apart, is_known in ((20_000_000, True), (100_000_000, False)):
+        ledger, account, other = sampled(), Account(THRESHOLD), Account(THRESHOLD)
+        ledger.observe(account, "begin", 1000, 0)
+        mark = ledger.start(account, 1000)
+        ledger.observe(None, None, 2000, 0)
+        ledger.observe(other, "far", 2000 + apart, apart)
+        end = 2000 + 5 * apart
+        ledger.observe(other, "far", end - 1000, 5 * apart)
+        ledger.observe(account, "end", end, 5 * apart)
+        ledger.looks = 5
+        assert (ledger.finish(mark, end, account) is not None) is is_known
+
+
 def test_a_span_shorter_than_a_few_looks_has_no_answer() -> None:
     ledger, account = sampled(), Account(THRESHOLD)
     ledger.observe(account, "begin", 1000, 0)

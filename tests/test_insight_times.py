@@ -102,7 +102,7 @@ def run_until_known(watched: Watched, backend: Any, body: Body, is_known: Callab
 
 def within(backend: Any) -> float:
     """By which part an answer may be beside what a program measured."""
-    return 0.0 if is_exact(backend) else 0.2
+    return 0.0 if is_exact(backend) else 0.25
 
 
 def duration_of(span: Any) -> float:

@@ -17,6 +17,8 @@ from prela.insight.accounting import Account, Books, Mark, Spent
 FEWEST_LOOKS: Final = 5
 _TOLERATED: Final = 10
 """The part of a span's duration that may be unsure is 1 in this many."""
+_HOLE: Final = 25_000_000
+"""Nanoseconds between two looks from which too much may have been overlooked, as on a machine that is overloaded."""
 
 
 class SampledLedger(Books):
@@ -87,8 +89,8 @@ class SampledLedger(Books):
         since = now - used if before is None else now
         self.held, self.held_since, self.held_until = account, since, now
         seen = {id(a): a for a in (before, account) if a is not None}
-        if not seen:
-            self.missed += used
+        if not seen or now - at > _HOLE:
+            self.missed += used  # anybody may have run meanwhile
         for shared in seen.values():
             shared.run += used // len(seen)
             shared.unsure += used // 2
@@ -122,7 +124,7 @@ class SampledLedger(Books):
         unsure = account.unsure - mark.unsure + self.missed - mark.missed
         if not within_one_step and (self.looks - mark.looks < FEWEST_LOOKS or unsure * _TOLERATED > duration):
             return None
-        run = min(duration, account.run - mark.run)
+        run = duration if within_one_step else min(duration, account.run - mark.run)
         exposed, culprits = self.stalls.exposure(mark)
         wait = duration - run
         return Spent(run, None, wait, None, None, min(exposed, wait), culprits, is_sampled=True)
