@@ -222,7 +222,9 @@ def test_in_a_lock_convoy_each_runs_for_its_own_part_and_waits_for_the_others(
     tolerated = within(anyio_backend)
     for name in names:
         run, waited = (watched[name].attributes[f"prela.time.{part}"] for part in ("run", "wait"))
-        assert (1 - tolerated) * measured[name] <= run <= (1 + tolerated) * (duration_of(watched[name]) - 0.03)
+        overlooked = 0.0 if is_exact(anyio_backend) else 0.1 * duration_of(watched[name])
+        assert (1 - tolerated) * measured[name] - overlooked <= run
+        assert run <= (1 + tolerated) * (duration_of(watched[name]) - 0.03)
         assert waited >= (1 - tolerated) * 0.03
     *others, last = sorted((watched[name] for name in names), key=lambda span: span.end_time_unix_nano)
     ran = sum(span.attributes["prela.time.run"] for span in [*others, last])

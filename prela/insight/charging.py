@@ -11,7 +11,7 @@ from prela.core.tally import Tally
 from prela.insight.accounting import Account, Books, Mark
 from prela.insight.frames import own_place, stack_of
 from prela.insight.sampling import SampledLedger
-from prela.insight.span import InsightSpan
+from prela.insight.span import WatchedSpan
 from prela.insight.waiting import _context_of
 
 STALL: Final = "prela.stall"
@@ -29,7 +29,7 @@ class Sample(NamedTuple):
     hold: int
     at: int
     stack: list[str]
-    span: InsightSpan | None
+    span: WatchedSpan | None
     """The span that was current there, where that could be seen."""
 
     @property
@@ -41,7 +41,7 @@ def take_sample(ledger: Books, hold: int, now: int, frame: FrameType | None, tas
     """Keep what the hold in progress looks like now; `task` is that which runs, where that is known."""
     context = _context_of_step(frame) if task is None else _context_of(task)
     span = None if context is None else context.get(current_span)
-    ledger.sample = Sample(hold, now, stack_of(frame), span if isinstance(span, InsightSpan) else None)
+    ledger.sample = Sample(hold, now, stack_of(frame), span if isinstance(span, WatchedSpan) else None)
 
 
 def settle_hold(ledger: Books, account: Account, hold: int, now: int) -> None:
@@ -58,7 +58,7 @@ def settle_hold(ledger: Books, account: Account, hold: int, now: int) -> None:
         log.failed("charging a stall", error)
 
 
-def settle_span(ledger: Books, mark: Mark, hold: int, now: int, span: InsightSpan) -> None:
+def settle_span(ledger: Books, mark: Mark, hold: int, now: int, span: WatchedSpan) -> None:
     """A span ends within a hold: charge it with its part of that, if that is a stall by itself."""
     found, held = ledger.stalls.culprit(mark.account, hold, now, ledger.threshold)
     if found is mark:
@@ -68,7 +68,7 @@ def settle_span(ledger: Books, mark: Mark, hold: int, now: int, span: InsightSpa
 def _charge(
     ledger: Books,
     account: Account,
-    span: InsightSpan | None,
+    span: WatchedSpan | None,
     hold: int,
     now: int,
     held: int,
@@ -100,21 +100,21 @@ def _charge(
         span.add_event(STALL, attributes)
 
 
-def _inherited(ledger: Books, account: Account) -> InsightSpan | None:
+def _inherited(ledger: Books, account: Account) -> WatchedSpan | None:
     """The span that a task inherited which held the loop outside any span of its own."""
     span: Any = ledger.sample.span if isinstance(ledger.sample, Sample) else None
     if span is None and not isinstance(ledger, SampledLedger):  # the step is at its end just now
         task = ledger.current or (None if account.task is None else account.task())
         context = _context_of_step(sys._getframe(1)) if task is None else _context_of(task)
         span = None if context is None else context.get(current_span)
-    while isinstance(span, InsightSpan) and isinstance(span._account, Mark) and span._account.account is account:
+    while isinstance(span, WatchedSpan) and isinstance(span._account, Mark) and span._account.account is account:
         span = span._parent  # too short for all of it, or it would have been charged already
-    return span if isinstance(span, InsightSpan) else None
+    return span if isinstance(span, WatchedSpan) else None
 
 
-def _span_of(mark: Mark) -> InsightSpan | None:
+def _span_of(mark: Mark) -> WatchedSpan | None:
     span = None if mark.span is None else mark.span()
-    return span if isinstance(span, InsightSpan) else None
+    return span if isinstance(span, WatchedSpan) else None
 
 
 def _context_of_step(frame: FrameType | None) -> Any:

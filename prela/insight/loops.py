@@ -16,7 +16,7 @@ from prela.insight.accounts import account_of, accounts
 from prela.insight.charging import place_here, settle_hold, settle_span, take_sample
 from prela.insight.leaks import LEAKED
 from prela.insight.sampling import SampledLedger, frame_of
-from prela.insight.span import InsightSpan
+from prela.insight.span import WatchedSpan
 from prela.insight.watchdog import SAMPLING_INTERVAL, Watchdog
 
 RUN: Final = "prela.time.run"
@@ -46,7 +46,7 @@ class Watching:
 
     # --- spans ------------------------------------------------------------------------------------------------------
 
-    def started(self, span: InsightSpan, threshold: float) -> "Mark | ThreadMark | None":
+    def started(self, span: WatchedSpan, threshold: float) -> "Mark | ThreadMark | None":
         """What the span is to keep until its end. Spans of a clock that is not the real one have no answer."""
         if span._trace.clock is not monotonic_ns:
             return None
@@ -62,7 +62,7 @@ class Watching:
             self._watchdog.wake()
         return mark
 
-    def ended(self, span: InsightSpan) -> None:
+    def ended(self, span: WatchedSpan) -> None:
         """Record where the time of the span went."""
         mark = span._account
         try:
@@ -73,14 +73,14 @@ class Watching:
         finally:
             span._account = None
 
-    def _end_in_thread(self, span: InsightSpan, mark: ThreadMark) -> None:
+    def _end_in_thread(self, span: WatchedSpan, mark: ThreadMark) -> None:
         if mark.thread == get_ident() and self._here(None) == _THREAD and LEAKED not in span._attributes:
             duration = monotonic_ns() - mark.start
             run = min(duration, thread_time_ns() - mark.cpu)
             span.set_attribute(RUN, run / 1e9)
             span.set_attribute(WAIT, (duration - run) / 1e9)
 
-    def _end_in_loop(self, span: InsightSpan, mark: Mark) -> None:
+    def _end_in_loop(self, span: WatchedSpan, mark: Mark) -> None:
         ledger = mark.ledger
         found = self._here(None)
         running = None
@@ -192,7 +192,7 @@ def _trio() -> Any:
     return _on_trio if _on_trio.in_task() else None
 
 
-def _start(ledger: Books, account: Account, task: Any, span: InsightSpan) -> Mark | None:
+def _start(ledger: Books, account: Account, task: Any, span: WatchedSpan) -> Mark | None:
     if isinstance(ledger, SampledLedger):
         ledger.look(account, _step_of(ledger, task, sys._getframe(1)))
         return ledger.start(account, monotonic_ns(), ref(span))
@@ -201,7 +201,7 @@ def _start(ledger: Books, account: Account, task: Any, span: InsightSpan) -> Mar
     return ledger.start(account, now, ref(span)) if ledger.take_up(account, now) else None
 
 
-def _finish(ledger: Books, mark: Mark, now: int, running: Account | None, span: InsightSpan) -> Spent | None:
+def _finish(ledger: Books, mark: Mark, now: int, running: Account | None, span: WatchedSpan) -> Spent | None:
     if isinstance(ledger, SampledLedger):
         if running is mark.account and ledger.held is running:
             settle_span(ledger, mark, ledger.held_since, now, span)
@@ -217,7 +217,7 @@ def _finish(ledger: Books, mark: Mark, now: int, running: Account | None, span: 
     return ledger.finish(mark, now, running, place)
 
 
-def _record(span: InsightSpan, spent: Spent) -> None:
+def _record(span: WatchedSpan, spent: Spent) -> None:
     span.set_attribute(RUN, spent.run / 1e9)
     if spent.ready is not None:
         span.set_attribute(READY, spent.ready / 1e9)
