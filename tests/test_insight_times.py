@@ -196,6 +196,58 @@ def test_the_longest_step_says_where_it_was(watched: Watched, anyio_backend: Any
     assert " in test_the_longest_step_says_where_it_was.<locals>.program" in found["prela.time.longest_step.place"]
 
 
+def test_ready_is_the_time_from_when_the_loop_knew_to_when_it_let_the_task_run(
+    watched: Watched, anyio_backend: Any
+) -> None:
+    measured: list[float] = []
+
+    async def program() -> None:
+        event = anyio.Event()
+
+        async def woken() -> None:
+            await event.wait()
+
+        async with anyio.create_task_group() as tg:
+            tg.start_soon(in_span, "woken", woken)
+            await anyio.sleep(0.02)
+            event.set()
+            measured.append(compute(0.03))
+
+    async def in_span(name: str, func: Callable[[], Awaitable[None]]) -> None:
+        async with watched.tracer.aspan(name):
+            await func()
+
+    name, options = anyio_backend
+    anyio.run(program, backend=name, backend_options=options)
+    watched.finish()
+    found = watched["woken"].attributes
+    if is_exact(anyio_backend):
+        assert measured[0] * 0.99 <= found["prela.time.ready"] <= duration_of(watched["woken"]) - 0.01
+    else:
+        assert "prela.time.ready" not in found
+
+
+def test_a_task_has_not_run_while_the_one_that_created_it_goes_on(watched: Watched, anyio_backend: Any) -> None:
+    measured: list[float] = []
+
+    async def program() -> None:
+        async with watched.tracer.task_group("creator") as tg:
+            tg.start_soon(anyio.sleep, 0.01, name="created")
+            measured.append(compute(0.05))
+
+    name, options = anyio_backend
+    anyio.run(program, backend=name, backend_options=options)
+    watched.finish()
+    if is_exact(anyio_backend):
+        creator, created = watched["creator"].attributes, watched["created"].attributes
+        assert creator["prela.time.run"] >= measured[0]
+        together = creator["prela.time.run"] + created["prela.time.run"]
+        assert together <= duration_of(watched["creator"])
+        assert created["prela.time.run"] <= duration_of(watched["created"]) - 0.01
+        if "loop_factory" in options:  # started at once: it was there, and waited, while its creator computed
+            assert created["prela.time.wait"] + created["prela.time.ready"] >= measured[0]
+
+
 async def convoy(watched: Watched, measured: dict[str, float]) -> None:
     """Five tasks that each compute with the lock held: each runs for its own part, and waits for the others'."""
     lock = anyio.Lock()

@@ -28,7 +28,7 @@ class Account:
     __slots__ = ("charged", "lost", "notable", "ready", "ready_since", "run", "tail", "task", "threshold", "unsure")
 
     def __init__(self, threshold: int, task: "ref[Any] | None" = None) -> None:
-        self.task = task
+        self.task: ref[Any] | None = task
         self.run: int = 0
         self.ready: int = 0
         self.ready_since: int = 0
@@ -83,9 +83,9 @@ class Mark:
     )
 
     def __init__(self, ledger: "Books", account: Account, start: int, run: int, span: "ref[Span] | None") -> None:
-        self.ledger = ledger
-        self.account = account
-        self.span = span
+        self.ledger: Books = ledger
+        self.account: Account = account
+        self.span: ref[Span] | None = span
         self.start: int = start
         self.run: int = run
         self.ready: int = account.ready
@@ -102,7 +102,8 @@ class Mark:
         self.unsure: int = account.unsure
         self.missed: int = 0
         self.looks: int = 0
-        previous = self.previous = account.tail
+        previous = account.tail
+        self.previous: Mark | None = previous
         self.following: Mark | None = None
         if previous is not None:
             previous.following = self
@@ -156,7 +157,7 @@ class Books:
     def __init__(self, threshold: int, thread: int) -> None:
         self.threshold: int = threshold
         """Nanoseconds from which a hold is a stall."""
-        self.thread = thread
+        self.thread: int = thread
         """`threading.get_ident()` of the thread that the loop runs in."""
         self.loose = Account(threshold)
         """Of what runs in no task, or in tasks that have had no span of their own."""
