@@ -227,27 +227,6 @@ def test_ready_is_the_time_from_when_the_loop_knew_to_when_it_let_the_task_run(
         assert "prela.time.ready" not in found
 
 
-def test_a_task_has_not_run_while_the_one_that_created_it_goes_on(watched: Watched, anyio_backend: Any) -> None:
-    measured: list[float] = []
-
-    async def program() -> None:
-        async with watched.tracer.task_group("creator") as tg:
-            tg.start_soon(anyio.sleep, 0.01, name="created")
-            measured.append(compute(0.05))
-
-    name, options = anyio_backend
-    anyio.run(program, backend=name, backend_options=options)
-    watched.finish()
-    if is_exact(anyio_backend):
-        creator, created = watched["creator"].attributes, watched["created"].attributes
-        assert creator["prela.time.run"] >= measured[0]
-        together = creator["prela.time.run"] + created["prela.time.run"]
-        assert together <= duration_of(watched["creator"])
-        assert created["prela.time.run"] <= duration_of(watched["created"]) - 0.01
-        if "loop_factory" in options:  # started at once: it was there, and waited, while its creator computed
-            assert created["prela.time.wait"] + created["prela.time.ready"] >= measured[0]
-
-
 async def convoy(watched: Watched, measured: dict[str, float]) -> None:
     """Five tasks that each compute with the lock held: each runs for its own part, and waits for the others'."""
     lock = anyio.Lock()
@@ -645,3 +624,29 @@ if sys.version_info >= (3, 12):  # sys.monitoring is new there
             for tool in (3, 4):
                 monitoring.free_tool_id(tool)
         assert "prela.time.ready" not in watched["computes"].attributes
+
+    def test_a_task_that_is_started_eagerly_has_not_run_while_the_one_that_created_it_goes_on(
+        watched: Watched,
+    ) -> None:
+        measured: dict[str, float] = {}
+
+        async def created() -> None:
+            async with watched.tracer.aspan("created"):
+                measured["created"] = compute(0.03)
+                await asyncio.sleep(0.01)
+
+        async def program() -> None:
+            asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+            async with watched.tracer.aspan("creator"):
+                task = asyncio.create_task(created())
+                measured["creator"] = compute(0.05)
+                await task
+
+        asyncio.run(program())
+        watched.finish()
+        for name, other in (("created", "creator"), ("creator", "created")):
+            found = watched[name].attributes
+            assert found["prela.time.run"] >= measured[name]
+            assert found["prela.time.wait"] + found["prela.time.ready"] >= measured[other]
+        ran = sum(watched[name].attributes["prela.time.run"] for name in ("created", "creator"))
+        assert ran <= duration_of(watched["creator"])
