@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 
-from benchmarks import browser, end_to_end, hot_path, imports, memory, openai_calls, otlp, store, ticker
+from benchmarks import browser, end_to_end, hot_path, imports, insight, memory, openai_calls, otlp, store, ticker
 
 _Row = tuple[str, str, str, bool]
 
@@ -136,6 +136,18 @@ def _otlp() -> list[_Row]:
     ]
 
 
+def _insight() -> list[_Row]:
+    found = insight.measure()
+    rows = []
+    for loop, most in (("asyncio", 1.0), ("trio", 3.0)):
+        off, added = found[f"{loop} step, off (us)"], found[f"{loop} step, added (us)"]
+        seen = f"{added:.2f} us, beside {off:.2f} us off"
+        rows.append((f"insight: a step of {loop}", f"at most {most:g} us more", seen, added <= most))
+        off, added = found[f"{loop} span, off (us)"], found[f"{loop} span, added (us)"]
+        rows.append((f"insight: a span on {loop}", "", f"{added:.1f} us more, beside {off:.1f} us off", True))
+    return rows
+
+
 def _imports() -> list[_Row]:
     found = imports.measure()
     seen = f"{found['ratio']:.2f} ({found['prela (ms)']:.0f} against {found['anyio (ms)']:.0f} ms)"
@@ -148,13 +160,16 @@ def main() -> None:
         description="Measure every target. Example: python -m benchmarks --only hot-path,imports",
     )
     parser.add_argument(
-        "--only", default="hot-path,imports,memory,ticker,end-to-end,otlp,openai,store,browser", help="parts, by commas"
+        "--only",
+        default="hot-path,imports,insight,memory,ticker,end-to-end,otlp,openai,store,browser",
+        help="parts, by commas",
     )
     parser.add_argument("--spans", type=int, help="spans for memory (10,000,000) and for store (1,000,000)")
     options = parser.parse_args()
     parts = {
         "hot-path": _hot_path,
         "imports": _imports,
+        "insight": _insight,
         "memory": _memory(options.spans or 10_000_000),
         "ticker": _ticker,
         "end-to-end": _end_to_end,

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from prela.core.span_context import Event, Link, SpanContext
     from prela.core.statistics import ExporterStatistics, Statistics
     from prela.core.tail import TailSampling
+    from prela.insight.dump import dump_open_spans
+    from prela.insight.snapshot import OpenSpan, open_spans
     from prela.lifecycle import flush, get_tracer, init, shutdown, statistics, trace
     from prela.record.enums import SpanKind, SpanStatus, SpanType
     from prela.record.model import SpanEvent, SpanLink, SpanRecord
@@ -60,6 +62,7 @@ _WHERE = {
     "ExporterStatistics": "prela.core.statistics",
     "Limits": "prela.core.settings",
     "Link": "prela.core.span_context",
+    "OpenSpan": "prela.insight.snapshot",
     "ParentBased": "prela.core.sampler",
     "RateLimiting": "prela.core.sampler",
     "PartialExportError": "prela.aio.exporter",
@@ -83,6 +86,7 @@ _WHERE = {
     "baggage": "prela.core.context",
     "copy_context_to_process": "prela.core.processes",
     "copy_context_to_thread": "prela.core.context",
+    "dump_open_spans": "prela.insight.dump",
     "environment": "prela.core.propagation",
     "extract": "prela.core.propagation",
     "flush": "prela.lifecycle",
@@ -91,6 +95,7 @@ _WHERE = {
     "get_tracer": "prela.lifecycle",
     "init": "prela.lifecycle",
     "inject": "prela.core.propagation",
+    "open_spans": "prela.insight.snapshot",
     "propagate_attributes": "prela.core.context",
     "shutdown": "prela.lifecycle",
     "statistics": "prela.lifecycle",
@@ -108,6 +113,7 @@ __all__ = [
     "ExporterStatistics",
     "Limits",
     "Link",
+    "OpenSpan",
     "ParentBased",
     "RateLimiting",
     "PartialExportError",
@@ -132,6 +138,7 @@ __all__ = [
     "baggage",
     "copy_context_to_process",
     "copy_context_to_thread",
+    "dump_open_spans",
     "environment",
     "extract",
     "flush",
@@ -140,6 +147,7 @@ __all__ = [
     "get_tracer",
     "init",
     "inject",
+    "open_spans",
     "propagate_attributes",
     "shutdown",
     "statistics",

@@ -5,7 +5,9 @@ is an error; a bad `OTEL_*` value is logged and ignored, as that specification d
 Specification", "Parsing empty value" and following).
 """
 
+import faulthandler
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from inspect import Parameter, signature
@@ -33,6 +35,8 @@ T = TypeVar("T")
 
 EXPORTER_NAMES: Final = ("file", "console", "otlp", "memory", "otel", "none")
 _LONGEST: Final = 86_400.0
+_NOT_FOR_DUMPS: Final = ("KILL", "STOP", "SEGV", "FPE", "ABRT", "BUS", "ILL", "TERM", "INT", "CHLD")
+"""Signals that cannot be handled, and those that a program or Python needs for what they are for."""
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 
@@ -66,6 +70,9 @@ class Config(NamedTuple):
     exit_timeout: float
     otlp: OtlpSettings
     """Of the exporter "otlp"; the defaults where that is not among the exporters."""
+    insight: bool
+    stall_threshold: float
+    dump_signal: signal.Signals | None
     inherited: RemoteContext
     """The trace and baggage that the process was started with, where they are to be gone on with."""
 
@@ -86,6 +93,9 @@ def load(
     export_delay: float | None = None,
     exit_timeout: float = 5.0,
     continue_trace: bool | None = None,
+    insight: bool | None = None,
+    stall_threshold: float | None = None,
+    dump_signal: "signal.Signals | int | str | None" = None,
     environ: Mapping[str, str] | None = None,
 ) -> Config:
     """Return the configuration in force. The arguments are those of `prela.init`.
@@ -135,6 +145,15 @@ def load(
         export_timeout=env.otel("OTEL_BSP_EXPORT_TIMEOUT", _milliseconds) or 30.0,
         exit_timeout=_positive("exit_timeout", exit_timeout),
         otlp=_otlp(env) if "otlp" in exporters.values() else OtlpSettings(),
+        insight=_first(_flag("insight", insight), env.prela("PRELA_INSIGHT", _boolean), False),
+        stall_threshold=_first(
+            None if stall_threshold is None else _positive("stall_threshold", stall_threshold),
+            env.prela("PRELA_STALL_THRESHOLD", _seconds),
+            0.1,
+        ),
+        dump_signal=_dump_signal("dump_signal", dump_signal)
+        if dump_signal is not None
+        else env.prela("PRELA_DUMP_SIGNAL", lambda name: _dump_signal("PRELA_DUMP_SIGNAL", name)),
         inherited=env.inherited()
         if _first(_flag("continue_trace", continue_trace), env.prela("PRELA_CONTINUE_TRACE", _boolean), False)
         else extract({}),
@@ -212,6 +231,16 @@ def _positive_int(value: str) -> int:
 
 def _milliseconds(value: str) -> float:
     return _positive_int(value) / 1000
+
+
+def _seconds(value: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= _LONGEST:
+        raise _BadValueError(f"a number of seconds above 0, at most {_LONGEST:g}")
+    return seconds
 
 
 def _key_value_list(value: str) -> dict[str, str]:
@@ -317,6 +346,21 @@ def _sampler(sampler: Any, sample_rate: float | None, env: _Environment) -> Samp
     if rate is not None:
         return _by_rate(rate)
     return env.otel("OTEL_TRACES_SAMPLER", lambda value: _otel_sampler(value, env)) or _by_rate(1.0)
+
+
+def _dump_signal(source: str, given: Any) -> signal.Signals:
+    """A signal by itself, its number or its name; none that cannot be handled, or that must end the program."""
+    allowed = "a signal such as signal.SIGUSR1, or its name, on a system that has faulthandler.register"
+    if not isinstance(given, int | str) or isinstance(given, bool) or not hasattr(faulthandler, "register"):
+        raise ConfigurationError(source, given, allowed)
+    try:
+        name = f"SIG{given.upper().removeprefix('SIG')}" if isinstance(given, str) else signal.Signals(given).name
+        chosen = signal.Signals[name]
+    except (KeyError, ValueError):
+        raise ConfigurationError(source, given, allowed) from None
+    if name.removeprefix("SIG") in _NOT_FOR_DUMPS:
+        raise ConfigurationError(source, given, f"a signal that is not needed otherwise: not {name}")
+    return chosen
 
 
 def _tail_sampling(given: Any) -> TailSampling | None:

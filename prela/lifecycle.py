@@ -14,6 +14,8 @@ from prela.sync import blocking, ending
 from prela.sync.bridge import Bridge
 
 if TYPE_CHECKING:
+    import signal
+
     from prela.aio.exporter import Exporter
     from prela.core.sampler import Sampler
     from prela.core.settings import Limits
@@ -38,6 +40,9 @@ def init(
     export_delay: float | None = None,
     exit_timeout: float = 5.0,
     continue_trace: bool | None = None,
+    insight: bool | None = None,
+    stall_threshold: float | None = None,
+    dump_signal: "signal.Signals | int | str | None" = None,
 ) -> Tracer:
     """Start tracing, and return the tracer. Called again, the same tracer goes on with the new settings.
 
@@ -64,13 +69,24 @@ def init(
         exit_timeout: Seconds that the end of the program waits for exports at most.
         continue_trace: Roots of this process are below the span that `TRACEPARENT` in its environment names, and
             `BAGGAGE` is in force (`PRELA_CONTINUE_TRACE`; default False). See `prela.environment`.
+        insight: Say where the time of each span went, journal what is open, and find what is never ended
+            (`PRELA_INSIGHT`; default False). See docs/insight.md.
+        stall_threshold: Seconds from which one step that holds an event loop is a stall (`PRELA_STALL_THRESHOLD`; 0.1).
+        dump_signal: On this signal the spans in flight are printed to stderr, as by `prela.dump_open_spans`; a signal
+            of the module `signal`, or its name (`PRELA_DUMP_SIGNAL`; default None).
 
     Raises:
         ConfigurationError: An argument or a `PRELA_*` variable cannot be used. Tracing goes on as it was before.
     """
     # Imported here, so that `import prela` stays quick; and all of it, since the worker must import nothing later: a
     # fork would inherit the import locks it holds, and at the end of the interpreter it would come too late.
-    from prela.aio.assembly import import_what_the_worker_needs, make_settings, set_up_integrations, worker_maker
+    from prela.aio.assembly import (
+        import_what_the_worker_needs,
+        make_settings,
+        set_up_dump_signal,
+        set_up_integrations,
+        worker_maker,
+    )
     from prela.config import load
 
     config = load(
@@ -88,6 +104,9 @@ def init(
         export_delay=export_delay,
         exit_timeout=exit_timeout,
         continue_trace=continue_trace,
+        insight=insight,
+        stall_threshold=stall_threshold,
+        dump_signal=dump_signal,
     )
     import_what_the_worker_needs(config)
     set_up_integrations(config)
@@ -102,6 +121,7 @@ def init(
         settings = make_settings(config, process.counters)
         bridge = Bridge(settings, exporters, worker_maker(config, exporters), ending.drain_in_child_process)
         process.take_over(bridge, list(config.exporters.values()))
+    set_up_dump_signal(config)
     return tracer
 
 

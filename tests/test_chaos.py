@@ -28,7 +28,7 @@ BOUNDARY = {
         for name in ("Span._end_with", "Span._leave", "CarefulSpan.__exit__", "CarefulSpan.set_attribute")
     ),
     *("prela.core.context.Scope." + name for name in ("__init__", "enter", "leave")),
-    "prela.aio.tracer._note_task",
+    *("prela.aio.tracer." + name for name in ("_attach", "_note_task")),
     *("prela.aio.tracer.Tracer." + name for name in ("aspan", "task_group")),
     *("prela.aio.tracer.AsyncSpan." + name for name in ("__init__", "__aenter__", "__aexit__")),
     *("prela.core.silent.SilentSpan." + name for name in ("__enter__", "__exit__", "set_attribute", "_begin")),
@@ -49,6 +49,16 @@ BOUNDARY = {
     "prela.aio.threads.*",
     "prela.aio.lifespan.*",
     "prela.aio.streams.*",
+    # Of insight, what the user or a setting up calls; finalizers guard all they do.
+    *("prela.insight.span.WatchedSpan." + name for name in ("__enter__", "__exit__")),
+    "prela.insight.span.InsightSpan.__del__",
+    *("prela.insight.insight." + name for name in ("_knows_all", "Insight.__init__", "Insight.span_class")),
+    "prela.insight.insight.Insight.after_fork",
+    # What a thread runs, a weak reference or a fork calls; it guards all it does.
+    *("prela.insight." + name for name in ("watchdog.Watchdog._begin", "watchdog.Watchdog._run", "accounts._forget")),
+    "prela.insight.snapshot.open_spans",
+    "prela.insight.dump.dump_open_spans",
+    "prela.insight.dump_signal.*",
 }
 
 
@@ -56,9 +66,9 @@ class InternalError(Exception):
     """What the internal functions are made to raise."""
 
 
-def _internal_functions() -> list[tuple[str, Any, str]]:
+def internal_functions(*packages: str) -> list[tuple[str, Any, str]]:
     found = []
-    for package in PACKAGES:
+    for package in packages:
         root = importlib.import_module(package)
         for info in pkgutil.walk_packages(root.__path__, f"{package}."):
             module = importlib.import_module(info.name)
@@ -74,7 +84,7 @@ def _internal_functions() -> list[tuple[str, Any, str]]:
     return found
 
 
-FUNCTIONS = _internal_functions()
+FUNCTIONS = internal_functions(*PACKAGES)
 
 
 def program(tracer: prela.Tracer) -> list[Any]:

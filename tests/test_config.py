@@ -59,6 +59,10 @@ BAD_ARGUMENTS: list[tuple[str, Any, str]] = [
     *(("redact", value, "redact(key, value)") for value in (5, "x", lambda: 1, lambda a, b, c: 1)),
     *(("limits", value, "prela.Limits") for value in (5, {"bogus": 1}, {1: 2}, "x", (1, 2))),
     *(("export_delay", value, "seconds above 0") for value in (0, -1, "1", math.nan, math.inf, True, 1e12)),
+    *(("insight", value, "True or False") for value in ("yes", 1)),
+    *(("stall_threshold", value, "seconds above 0") for value in (0, -1, "1", math.nan, True)),
+    *(("dump_signal", value, "a signal such as signal.SIGUSR1") for value in ("bogus", -1, 1000, 1.5, True, b"USR1")),
+    *(("dump_signal", value, "a signal that is not needed otherwise") for value in ("KILL", "sigsegv", 15, 2)),
     *(("exit_timeout", value, "seconds above 0") for value in (0, -1, None, "5", math.nan, math.inf, True, 1e12)),
 ]
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import prela
 from prela.aio.waking import answered
 from prela.core.context import copy_context_to_thread
+from prela.insight.registry import registry
 from prela.testing import Recorder, recording
 
 
@@ -164,7 +165,7 @@ def check(interpreter: Interpreter, recorder: Recorder) -> None:
     )
 
 
-def _run(backend: Any, program: list[Block]) -> None:
+def _run(backend: Any, program: list[Block], insight: bool) -> None:
     name, options = backend
 
     async def main() -> None:
@@ -176,14 +177,15 @@ def _run(backend: Any, program: list[Block]) -> None:
         results.append(interpreter)
 
     results: list[Interpreter] = []
-    with recording() as recorder:
+    with recording(insight=insight) as recorder:
         anyio.run(main, backend=name, backend_options=options)
         check(results[0], recorder)
+    assert not insight or not [*registry.spans()]
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(program=st.lists(blocks(), min_size=1, max_size=4))
+@given(program=st.lists(blocks(), min_size=1, max_size=4), insight=st.booleans())
 def test_a_random_program_draws_the_tree_its_nesting_implies(
-    anyio_backend: tuple[str, dict[str, Any]], program: list[Block]
+    anyio_backend: tuple[str, dict[str, Any]], program: list[Block], insight: bool
 ) -> None:
-    _run(anyio_backend, program)
+    _run(anyio_backend, program, insight)

@@ -27,7 +27,15 @@ def make_settings(config: Config, counters: Counters) -> Settings:
         explain=explain,
         tail_sampling=config.tail_sampling,
         parent=config.inherited.parent,
+        insight=_insight(config),
     )
+
+
+def _insight(config: Config) -> Any:
+    """What watches the spans, if that is wanted. By name: nothing below `lifecycle` knows it."""
+    if not config.insight:
+        return None
+    return import_module("prela.insight.insight").Insight(stall_threshold=config.stall_threshold)
 
 
 def import_what_the_worker_needs(config: Config) -> None:
@@ -56,6 +64,13 @@ def set_up_integrations(config: Config) -> None:
     if wanted or "prela.integrations.auto" in sys.modules:
         auto = import_module("prela.integrations.auto")
         (auto.instrument_what_is_imported if wanted else auto.instrument_nothing_more)()
+
+
+def set_up_dump_signal(config: Config) -> None:
+    """Have what is open printed on a signal, if that is wanted; and no longer on that of the last time. By name."""
+    chosen = None if config.disabled else config.dump_signal
+    if chosen is not None or "prela.insight.dump_signal" in sys.modules:
+        import_module("prela.insight.dump_signal").dump_on(chosen)
 
 
 _MODULES = {

@@ -30,6 +30,9 @@ class Exporter(Protocol):
 
     One export is under way at a time. What is exported is not traced. At the end of the interpreter, spans may end
     after everything was closed; `export` is then called once more, and may raise.
+
+    One that has an attribute `accepts_pending` which is True is also given, with `init(insight=True)`, a record of
+    each span that has been open for a while: of status "pending", and no substitute for the final one.
     """
 
     def export(self, spans: "Sequence[SpanRecord]") -> Awaitable[object] | object:

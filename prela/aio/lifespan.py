@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.abc
 
-from prela.aio.assembly import make_settings, set_up_integrations, worker_maker
+from prela.aio.assembly import make_settings, set_up_dump_signal, set_up_integrations, worker_maker
 from prela.aio.process import process
 from prela.aio.tracer import Tracer, tracer
 from prela.aio.worker import Worker
@@ -24,6 +24,7 @@ from prela.core.settings import Limits, Settings
 from prela.core.tail import TailSampling
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable
 
 
@@ -81,7 +82,10 @@ class OpenTracer:
         self._group = anyio.create_task_group()
         await self._group.__aenter__()
         self._group.start_soon(self._host.run, name="prela.worker")
+        if settings.insight is not None:
+            settings.insight.attach()
         process.take_over(self._host, list(self._config.exporters.values()))
+        set_up_dump_signal(self._config)
         return tracer
 
     async def __aexit__(
@@ -138,6 +142,9 @@ def open_tracer(
     export_delay: float | None = None,
     exit_timeout: float = 5.0,
     continue_trace: bool | None = None,
+    insight: bool | None = None,
+    stall_threshold: float | None = None,
+    dump_signal: "signal.Signals | int | str | None" = None,
 ) -> OpenTracer:
     """Trace inside an `async with` block, with the worker in this very loop, asyncio's or trio's, and no thread.
 
@@ -162,5 +169,8 @@ def open_tracer(
         export_delay=export_delay,
         exit_timeout=exit_timeout,
         continue_trace=continue_trace,
+        insight=insight,
+        stall_threshold=stall_threshold,
+        dump_signal=dump_signal,
     )
     return OpenTracer(config)

@@ -73,6 +73,8 @@ class Process:
         self.is_pinned = False
         """While a test records, `init()` changes nothing."""
         self._losses_at_last_flush = 0
+        self.on_turn_off: Callable[[], object] | None = None
+        """Called when tracing is turned off: what was set up beside it ends with it."""
 
     def take_over(self, host: Host, kept_open: list[Any] | None = None) -> None:
         """Put a host in force; the one before it exports what it has, and ends. `kept_open`: exporters of both."""
@@ -81,6 +83,7 @@ class Process:
             self._forget_the_past(before)
             self._hosts.append(host)
             tracer.configure(host.settings)
+            _unwatch(before)
             if before is not None:
                 before.retire(host.settings.buffer, kept_open or [])
 
@@ -88,7 +91,10 @@ class Process:
         """Record nothing from now on."""
         with self.lock:
             tracer.configure(None)
-            self.host = None
+            before, self.host = self.host, None
+            _unwatch(before)
+            if self.on_turn_off is not None:
+                self.on_turn_off()
 
     def forget(self) -> None:
         """After a fork, in the child: nothing was started, ended or exported here, and nobody runs."""
@@ -133,6 +139,12 @@ class Process:
         done = [host for host in self._hosts if not host.is_running and host is not before]
         self._past = add_up(self._past, done)
         self._hosts = [host for host in self._hosts if host not in done]
+
+
+def _unwatch(host: Host | None) -> None:
+    """End the watching of loops that was done for a host which is no longer in force."""
+    if host is not None and host.settings.insight is not None:
+        host.settings.insight.detach()
 
 
 class Counts(NamedTuple):

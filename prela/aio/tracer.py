@@ -29,7 +29,10 @@ class AsyncSpan:
         self._span = span
 
     async def __aenter__(self) -> Span:
-        span = self._span.__enter__()
+        span = self._span
+        if span.is_recording:
+            _attach(span)
+        span.__enter__()
         if span.is_recording:
             _note_task(span)
         return span
@@ -79,6 +82,16 @@ class Tracer(CoreTracer):
         from prela.aio.groups import SpanTaskGroup
 
         return SpanTaskGroup(self, self.aspan(name, span_type, attributes, kind=kind, links=links, parent=parent))
+
+
+def _attach(span: Span) -> None:
+    """Let insight, where it is on, watch the loop that is running here, from before the span starts."""
+    try:
+        insight = span._trace.settings.insight
+        if insight is not None:
+            insight.attach()
+    except Exception as error:
+        log.failed("attaching to the loop", error)
 
 
 def _note_task(span: Span) -> None:

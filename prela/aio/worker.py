@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import anyio
 
 from prela.aio.delivery import Batch, Delivery
+from prela.aio.journal import Journal, takes_pending
 from prela.aio.pacing import CHUNK, give_way, is_turn_over
 from prela.aio.waking import caller_into_this_loop
 from prela.core import log
@@ -75,6 +76,9 @@ class Worker:
         self._flushes: list[_Flush] = []
         self._requests: deque[Future[bool]] = deque()
         self._outage = Outage()
+        self._journal: Journal | None = None
+        if settings.insight is not None:
+            self._journal = Journal(settings.insight, settings.buffer, self.schedule.delay)
         self._stopping = False
         self._rest_wanted: Future[bool] | None = None
         self._hurry = False
@@ -219,6 +223,7 @@ class Worker:
                 await self._move_batch()
                 self._admit_flushes()
                 self._sift([])
+            await self._write_down_what_is_open()
             self._answer()
             self._speak_of_losses()
             if self._is_empty():
@@ -231,6 +236,23 @@ class Worker:
         self._speak_of_losses(final=True)
         for delivery in self._deliveries:
             delivery.finish()
+
+    async def _write_down_what_is_open(self) -> None:
+        """Hand on records of spans that have not ended, each once, to the exporters that take such."""
+        if self._journal is None:
+            return
+        is_end = (self._stopping or self._rest_wanted is not None) and not self._hurry
+        takers = [delivery for delivery in self._deliveries if takes_pending(delivery.exporter)]
+        try:
+            self._journal.tell_of_leaks()
+            while any(taker.idle for taker in takers):
+                records = await self._journal.batch(self.schedule.batch_size, is_end=is_end)
+                if not records:
+                    break
+                self._dispatch(records, self._batched, 0, takers, counted=False)
+            await self._journal.keep_alive(delivery.exporter for delivery in takers)
+        except Exception as error:
+            log.failed("the journal", error)
 
     async def _rest(self) -> None:
         """Close the exporters, if that was asked for."""

@@ -83,9 +83,10 @@ def _show_trace(trace: str, trace_dir: Path | None, as_json: bool) -> None:
     with opened(trace_dir) as store:
         try:
             records = store.trace(trace)
+            heard = store.heard(trace)
         except LookupError as error:
             fail(str(error))
-    print_json(records) if as_json else print_records(records)
+    print_json(records) if as_json else print_records(records, heard=heard)
 
 
 def _newest(folder: Path) -> Path:

@@ -27,6 +27,9 @@ _VARIABLES: Final = {
     "batch_size": ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE",),
     "export_timeout": ("OTEL_BSP_EXPORT_TIMEOUT",),
     "otlp": ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+    "insight": ("PRELA_INSIGHT",),
+    "stall_threshold": ("PRELA_STALL_THRESHOLD",),
+    "dump_signal": ("PRELA_DUMP_SIGNAL",),
     "inherited": ("PRELA_CONTINUE_TRACE",),
     "disabled": ("OTEL_SDK_DISABLED",),
     "debug": ("PRELA_DEBUG",),
@@ -70,6 +73,8 @@ def _value(config: Config, name: str, trace_dir: Path | None) -> tuple[str, str]
         shown = value.endpoint if "otlp" in config.exporters.values() else "not used"
     if name == "inherited":
         shown = "no trace" if value.parent is None else f"trace {value.parent.trace_id}"
+    if name == "dump_signal" and value is not None:
+        shown = value.name
     if name == "trace_dir" and trace_dir is not None:
         return shown, "--trace-dir"
     return shown, next((variable for variable in _VARIABLES[name] if os.environ.get(variable)), "default")

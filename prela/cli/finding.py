@@ -50,7 +50,8 @@ def last(trace_dir: TraceDir = None, as_json: AsJson = False) -> None:
         if not found:
             fail(f"no traces in {store.folder}")
         records = store.trace(found[0].trace_id)
-    print_json(records) if as_json else print_records(records)
+        heard = store.heard(found[0].trace_id)
+    print_json(records) if as_json else print_records(records, heard=heard)
 
 
 def search(

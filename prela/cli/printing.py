@@ -1,5 +1,6 @@
 """Trace files on the terminal: the rows of `prela.record.text`, with colour where there is a terminal to show it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -7,7 +8,7 @@ from rich.text import Text
 
 from prela.record.jsonl import Lines, latest
 from prela.record.model import SpanRecord
-from prela.record.text import MARKS, Row, format_duration, one_line, rows, totals
+from prela.record.text import MARKS, Row, format_duration, last_sign, one_line, rows, totals
 from prela.record.tree import Node, forest
 from prela.store.analysis import critical_path
 
@@ -27,30 +28,34 @@ def print_file(path: Path) -> int:
     with path.open("rb") as file:
         lines = Lines(file)
         records = latest(lines)
-    print_records(records, console)
+    # A program with open spans keeps its file's time up to date: what the file is younger than, it has outlived.
+    print_records(records, console, dict.fromkeys((r.span_id for r in records), path.stat().st_mtime_ns))
     if lines.bad:
         console.print(Text(f"{lines.bad} lines could not be read and were passed over", style="yellow"))
     console.print(Text(f"trace file: {path.resolve()}"))
     return len(records)
 
 
-def print_records(records: list[SpanRecord], console: Console | None = None) -> None:
-    """Print the traces that some records make, and totals."""
+def print_records(
+    records: list[SpanRecord], console: Console | None = None, heard: Mapping[str, int] | None = None
+) -> None:
+    """Print the traces that some records make, and totals; `heard` is as for `prela.record.text.rows`."""
     console = console or Console(highlight=False, soft_wrap=True)
     for root in forest(records):
-        _print_tree(console, root)
+        _print_tree(console, root, heard or {})
     if records:
         console.print(Text(_summary(records)))
 
 
-def _print_tree(console: Console, root: Node) -> None:
+def _print_tree(console: Console, root: Node, heard: Mapping[str, int]) -> None:
     ascii_only = "utf" not in (console.encoding or "").lower()
-    found = rows(root, ascii_only=ascii_only)
+    found = rows(root, ascii_only=ascii_only, heard=heard)
     record = root.record
     heading = f"trace {record.trace_id}  {one_line(record.service_name)}  {format_duration(record.duration)}"
     console.print(Text(heading, style="bold"))
     width = min(_LABEL, max(row.label_width for row in found))
-    path = critical_path([root])
+    signs = [last_sign(node.record, heard) for _, node in root.walk() if node.record.end_time_unix_nano is None]
+    path = critical_path([root], now=max(signs, default=None))
     waited: dict[str, float] = {}
     for segment in path.segments:
         if segment.record is not None:

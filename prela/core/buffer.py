@@ -135,6 +135,10 @@ class Buffer:
         self._successor = last
         return last
 
+    def leads_to(self, other: "Buffer") -> bool:
+        """Whether what is offered here is taken there: to this buffer itself, or to a successor."""
+        return (self if self._successor is None else self._last_successor()) is other
+
     def _has_room(self) -> bool:
         held = len(self.queue)
         return held < self._max_spans and held * SPAN_BYTES + self.heavy_bytes < self._max_bytes
@@ -204,6 +208,11 @@ class Buffer:
         """Spans that ended into this buffer, whatever became of them; those refused at their start never were spans."""
         refused = sum(count for reason, count in self.dropped_counts().items() if reason != OVERLOAD)
         return self.taken + len(self.queue) + refused
+
+    @property
+    def is_disowned(self) -> bool:
+        """Whether this is the parent process's, after a fork."""
+        return self._disowned
 
     def disown(self) -> None:
         """After a fork, in the child: spans of the parent process end there, and are neither taken nor counted here."""

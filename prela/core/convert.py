@@ -3,13 +3,14 @@
 from sys import intern
 from typing import Any, Final
 
-from msgspec.structs import force_setattr
+from msgspec.structs import force_setattr, replace
 
 from prela.core.details import Details
 from prela.core.settings import Settings
 from prela.core.span import Span
 from prela.core.span_context import Link
 from prela.record.model import SpanEvent, SpanLink, SpanRecord
+from prela.record.text import PENDING_AGE
 from prela.record.values import snapshot
 
 CUTS: Final = "prela.cuts"
@@ -65,6 +66,26 @@ def record_of(span: Span) -> SpanRecord:
             force_setattr(record, "scope", details.scope)
             force_setattr(record, "otlp", details.otlp)
     return record
+
+
+def pending_record_of(span: Span) -> SpanRecord:
+    """Return the record of a span that is still open, as it stands: of status "pending", without an end.
+
+    The span is not changed. What it holds goes through `redact`, as it will once more when the span ends.
+    """
+    settings = span._trace.settings
+    details = Details() if span._details is None else span._details.as_it_stands()
+    attributes = dict(span._attributes)
+    details.complete(attributes, settings.limits)
+    if settings.redact is not None:
+        attributes = details.redact_all(settings.redact, attributes)
+    attributes[PENDING_AGE] = (span._trace.clock() - span._start) / 1e9
+    seen = Span()
+    seen.name, seen.span_type = span.name, span.span_type
+    seen._trace, seen._parent, seen._index = span._trace, span._parent, span._index
+    seen._attributes, seen._details = attributes, details
+    seen._start = seen._end = span._start
+    return replace(record_of(seen), status="pending", end_time_unix_nano=None)
 
 
 def _checked(attributes: dict[str, Any]) -> dict[str, Any]:

@@ -70,6 +70,16 @@ class Details:
         """Bytes beyond what every span is charged, by estimate."""
         self._overwrote = False
 
+    def as_it_stands(self) -> "Details":
+        """A copy of what the record is made of, for a span that goes on."""
+        copy = Details()
+        copy.kind, copy.status_message = self.kind, self.status_message
+        copy.events, copy.links, copy.deferred = list(self.events), list(self.links), list(self.deferred)
+        copy.dropped_attributes, copy.dropped_events = self.dropped_attributes, self.dropped_events
+        copy.dropped_links, copy.cuts = self.dropped_links, self.cuts
+        copy.scope, copy.otlp = self.scope, self.otlp
+        return copy
+
     def set_attribute(self, attributes: dict[str, Any], limits: Limits, key: str, value: object) -> None:
         """Store a copy of the value, cut to the limits, and charge for its size."""
         if len(attributes) >= limits.attributes and key not in attributes:

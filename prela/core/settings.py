@@ -15,6 +15,8 @@ from prela.core.tally import Tally
 if TYPE_CHECKING:
     from typing import Self
 
+    from prela.insight.insight import Insight
+
 QUICK_ATTRIBUTES = 8
 """Attributes that a span takes without counting, and that `SPAN_BYTES` covers."""
 QUICK_STRING = 128
@@ -59,6 +61,7 @@ class Settings:
         "clock",
         "counters",
         "explain",
+        "insight",
         "is_careful",
         "limits",
         "parent",
@@ -66,6 +69,7 @@ class Settings:
         "resource",
         "sampler",
         "service_name",
+        "span_class",
         "tail",
         "unsampled",
         "verdict_on_roots",
@@ -88,7 +92,10 @@ class Settings:
         clock: Callable[[], int] = monotonic_ns,
         wall_clock: Callable[[], int] = time_ns,
         parent: SpanContext | None = None,
+        insight: "Insight | None" = None,
     ) -> None:
+        from prela.core.span import CarefulSpan, Span  # it imports this module
+
         self.service_name: str = service_name
         self.resource: dict[str, Any] = dict(resource or {})
         self.limits: Limits = limits or Limits()
@@ -112,6 +119,11 @@ class Settings:
         """Nanoseconds that never go back; durations come from it."""
         self.wall_clock: Callable[[], int] = wall_clock
         """Nanoseconds since the Unix epoch; read once for each local root."""
+        self.insight: Insight | None = insight
+        self.span_class: type[Span] = CarefulSpan if self.is_careful else Span
+        """What a recorded span is made of."""
+        if insight is not None:
+            self.span_class = insight.span_class(self.is_careful)
 
     def after_fork(self, counters: Counters) -> "Self":
         """The same settings for a child process: empty, counting from zero, with ids of its own."""
@@ -127,5 +139,6 @@ class Settings:
             clock=self.clock,
             wall_clock=self.wall_clock,
             parent=self.parent,
+            insight=None if self.insight is None else self.insight.after_fork(),
             counters=counters,
         )

@@ -10,7 +10,7 @@ what was current when it was entered; a span left elsewhere ends, once, and touc
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import Final, Self
+from typing import ClassVar, Final, Self
 
 from prela.core import log
 from prela.core.details import Complete, Details
@@ -45,6 +45,9 @@ class Span(ReadableSpan):
     """
 
     __slots__ = ()
+
+    _left_class: "ClassVar[type[LeftSpan]]"
+    """What this becomes when it is left out of order; of the same layout."""
 
     # --- the hot path -------------------------------------------------------------------------------------------
 
@@ -93,7 +96,7 @@ class Span(ReadableSpan):
         except RecursionError:
             # No stack is left for more, so nothing was queued; `settle_current` ends it once there is.
             self._writable = self._attributes
-            self.__class__ = LeftSpan
+            self.__class__ = self._left_class
         except (ValueError, RuntimeError):
             # `reset` in another context than `enter`: a copy of it, in which this span is current too.
             self._leave(exc)
@@ -272,7 +275,7 @@ class Span(ReadableSpan):
                 self._finish(details, error)
             self._restore(error)
         except RecursionError:
-            self.__class__ = LeftSpan
+            self.__class__ = self._left_class
         except Exception as failure:
             log.failed("leaving a span", failure)
 
@@ -290,7 +293,7 @@ class Span(ReadableSpan):
                 pass  # a copy of the context; the one this span was entered in still has it
         # Left out of order or elsewhere. Who finds it current in the context where it was entered goes on to what was
         # before it (`settle_current`); contexts that inherited it keep it.
-        self.__class__ = LeftSpan
+        self.__class__ = self._left_class
 
     def _finish(
         self, details: Details, error: BaseException | None, *, stream: bool = False, at: int | None = None
@@ -368,6 +371,9 @@ class LeftSpan(Span):
     __slots__ = ()
 
     is_left = True
+
+
+Span._left_class = LeftSpan
 
 
 def settle_current() -> Span | None:

@@ -24,7 +24,7 @@ from prela.core.silent import (
     UnsampledRoot,
     unsampled_root,
 )
-from prela.core.span import CarefulSpan, Span, current_span, settle_current
+from prela.core.span import Span, current_span, settle_current
 from prela.core.span_context import Link, SpanContext, checked_context
 from prela.record.enums import SpanKind, SpanType
 
@@ -83,15 +83,16 @@ class Tracer:
             if settings is None:
                 return NO_SPAN
             current = _get()
+            span_class = settings.span_class
             if (
-                type(current) is Span
+                type(current) is span_class
                 and (trace := current._trace).settings is settings
                 and parent is CURRENT
                 and kind is _INTERNAL
                 and links is None
                 and not usage.propagating
             ):
-                span = Span()
+                span = span_class()
                 span.name = name
                 span.span_type = span_type
                 span._trace = trace
@@ -166,7 +167,7 @@ class Tracer:
             if not isinstance(started, LocalTrace):
                 return started
             trace, local_parent = started, None
-        span = CarefulSpan() if settings.is_careful else Span()
+        span = settings.span_class()
         span.name = name
         span.span_type = span_type
         span._trace = trace

@@ -3,7 +3,7 @@
 What it leaves to others: colour, and where the lines go.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from prela.record.model import SpanRecord
@@ -12,6 +12,9 @@ from prela.record.tree import Node
 MARKS: Final = {"success": "✓", "error": "✗", "cancelled": "⊘", "pending": "…"}
 _ASCII_MARKS: Final = {"success": "+", "error": "x", "cancelled": "~", "pending": "?"}
 _BAR: Final = 24
+PENDING_AGE: Final = "prela.pending.age"
+"""In the record of a span that is open: for how many seconds it had been when it was written down."""
+_LONGEST_AGE: Final = 1e9
 
 
 class Row(NamedTuple):
@@ -40,9 +43,14 @@ class Row(NamedTuple):
         return len(self.branch) + len(self.name) + (len(self.span_type) + 3 if self.span_type else 0)
 
 
-def rows(root: Node, *, ascii_only: bool = False) -> list[Row]:
-    """Return a row for each span of a tree, depth first."""
-    begin, end = _extent(root)
+def rows(root: Node, *, ascii_only: bool = False, heard: Mapping[str, int] | None = None) -> list[Row]:
+    """Return a row for each span of a tree, depth first.
+
+    `heard` is when there was last a sign of the process of a span that has not ended, by the span's id, in nanoseconds
+    since the Unix epoch.
+    """
+    heard = {node.record.span_id: last_sign(node.record, heard or {}) for _, node in root.walk()}
+    begin, end = _extent(root, heard)
     marks = _ASCII_MARKS if ascii_only else MARKS
     return [
         Row(
@@ -52,10 +60,10 @@ def rows(root: Node, *, ascii_only: bool = False) -> list[Row]:
             mark=marks.get(node.record.status, "?"),
             duration=format_duration(node.record.duration),
             bar=timeline_bar(node.record, begin, end, ascii_only=ascii_only),
-            note=note(node.record),
+            note=note(node.record, heard[node.record.span_id]),
             status=node.record.status,
         )
-        for branch, node in _branches(root, ascii_only)
+        for branch, node in branches(root, ascii_only=ascii_only)
     ]
 
 
@@ -66,7 +74,7 @@ def lines(root: Node, *, ascii_only: bool = False) -> list[str]:
     return [row.text(width) for row in found]
 
 
-def _branches(root: Node, ascii_only: bool) -> Iterator[tuple[str, Node]]:
+def branches(root: Node, *, ascii_only: bool = False) -> Iterator[tuple[str, Node]]:
     """Each node with the lines that lead to it; not recursive."""
     fork, last, pipe = ("|- ", "`- ", "|  ") if ascii_only else ("├─ ", "└─ ", "│  ")
     pending: list[tuple[str, str, Node]] = [("", "", root)]
@@ -78,13 +86,20 @@ def _branches(root: Node, ascii_only: bool) -> Iterator[tuple[str, Node]]:
             pending.append((below + (last if is_last else fork), below + ("   " if is_last else pipe), child))
 
 
-def _extent(root: Node) -> tuple[int, int]:
+def _extent(root: Node, heard: Mapping[str, int]) -> tuple[int, int]:
     """The time from the first start to the last end in a tree, in nanoseconds; children may outlive their parents."""
     records = [node.record for _, node in root.walk()]
     return (
         min(r.start_time_unix_nano for r in records),
-        max(r.end_time_unix_nano or r.start_time_unix_nano for r in records),
+        max(heard[r.span_id] if r.end_time_unix_nano is None else r.end_time_unix_nano for r in records),
     )
+
+
+def last_sign(record: SpanRecord, heard: Mapping[str, int]) -> int:
+    """When a span that has not ended is known to have been running last: when it was written down, or heard of."""
+    age = record.attributes.get(PENDING_AGE)
+    written = int(age * 1e9) if isinstance(age, int | float) and 0 <= age < _LONGEST_AGE else 0
+    return max(record.start_time_unix_nano + written, heard.get(record.span_id, 0))
 
 
 def timeline_bar(record: SpanRecord, begin: int, end: int, *, width: int = _BAR, ascii_only: bool = False) -> str:
@@ -118,8 +133,14 @@ def one_line(text: str, most: int = 200) -> str:
 _STREAMS_LEFT: Final = {"closed_early": "stream closed early", "abandoned": "stream abandoned"}
 
 
-def note(record: SpanRecord) -> str:
-    """Why a span is not a plain success, as one line: its error, or how it was cancelled; empty where it is one."""
+def note(record: SpanRecord, heard: int | None = None) -> str:
+    """Why a span is not a plain success, as one line: its error, or how it was cancelled; empty where it is one.
+
+    Of a span that has not ended, for how long it is known to have been running, where `heard` says until when.
+    """
+    if record.end_time_unix_nano is None:
+        seconds = ((heard or 0) - record.start_time_unix_nano) / 1e9
+        return f"not ended: ran for {format_duration(seconds)} at least" if seconds > 0 else ""
     if record.status == "cancelled":
         cause = record.attributes.get("prela.cancel.cause", "unknown")
         return one_line(f"cancelled: {cause}", 80)

@@ -19,7 +19,7 @@ from prela.record.model import SpanRecord
 from prela.store.files import read_at
 from prela.store.index import Index
 from prela.store.intake import OnProgress, Progress
-from prela.store.lines import span_number
+from prela.store.lines import span_id_of, span_number
 from prela.store.query import Needles, Query, as_time, conditions, encodable, has_attributes, needles
 from prela.store.series import Bucket, Series, series
 from prela.store.totals import GROUPS, Total, needs_index_only, percentile, totals
@@ -228,6 +228,27 @@ class Store:
             number,
         )
         return [record for _, record in self._read(places) if record.trace_id == whole]
+
+    def heard(self, trace_id: str) -> dict[str, int]:
+        """When there was last a sign of the processes that the open spans of a trace are in, by the spans' ids.
+
+        In nanoseconds since the Unix epoch: when the files that they stand in were written or touched. A program with
+        open spans touches its file about once a second. `trace_id` and what is raised are as in `trace`.
+        """
+        number, _ = self._trace_called(trace_id)
+        rows = self._rows(
+            "SELECT s.span, f.name FROM spans s JOIN files f ON f.id = s.file "
+            "WHERE s.trace = ? AND s.shown AND s.end IS NULL",
+            number,
+        )
+        touched: dict[bytes, int] = {}
+        for _, name in rows:
+            if name not in touched:
+                try:
+                    touched[name] = (self.folder / os.fsdecode(name)).stat().st_mtime_ns
+                except OSError:
+                    touched[name] = 0  # gone since
+        return {span_id_of(span): touched[name] for span, name in rows}
 
     def span(self, trace_id: str, span_id: str) -> SpanRecord:
         """The record of one span.

@@ -40,7 +40,7 @@ class Bridge:
         self.make_worker = make_worker
         self.workers: list[Worker] = []
         self.is_started: bool = False
-        """Whether a span has ended under these settings."""
+        """Whether a span has ended under these settings; with insight, whether one has started."""
         self._on_start = on_start
         self._starts = count()
         self._thread: threading.Thread | None = None
@@ -52,6 +52,8 @@ class Bridge:
         self._ready = threading.Event()
         self._inline = threading.RLock()
         settings.buffer.watch(self.start)
+        if settings.insight is not None:
+            settings.insight.on_first_span = self.start  # what is open is written down, even if nothing ever ends
 
     def start(self) -> None:
         """Start the thread, once. Called where a span ended: maybe in a signal handler or a finalizer."""

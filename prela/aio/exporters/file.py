@@ -43,6 +43,9 @@ class FileExporter:
         max_age: Seconds after its last write from which a trace file of the folder is deleted.
     """
 
+    accepts_pending: bool = True
+    """Spans that have not ended may be written too: readers let a final record beat a pending one."""
+
     def __init__(
         self,
         folder: str | os.PathLike[str],
@@ -86,6 +89,14 @@ class FileExporter:
         except Exception:
             self._cut_back(before)
             raise
+
+    async def keep_alive(self) -> None:
+        """Set the file's time to now: to whoever reads it later, what is open in it was open until then at least."""
+        if self.path is not None and self._pid == os.getpid():
+            try:
+                await _do(os.utime, self.path)
+            except OSError as error:
+                log.debug("prela: a trace file's time cannot be set: %s", error)
 
     def _leave_to_parent(self) -> None:
         """After a fork: the parent's file is the parent's, and this process begins its own."""
