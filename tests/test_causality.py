@@ -267,9 +267,9 @@ async def test_more_calls_in_threads_than_links_are_joined_all_the_same(tracer: 
 async def test_a_call_that_is_cancelled_before_a_thread_took_it_up_leaves_no_trace(tracer: prela.Tracer) -> None:
     limiter = anyio.CapacityLimiter(1)
     with made_up_time() as (_, spans):
-        async with limiter:
-            with tracer.span("root"), anyio.move_on_after(0.005):
-                await to_thread(print, limiter=limiter, name="thread")
+        limiter.acquire_on_behalf_of_nowait("somebody else")
+        with tracer.span("root"), anyio.move_on_after(0.005):
+            await to_thread(print, limiter=limiter, name="thread")
         assert spans.names == ["root"]
         assert spans["root"].links == []
 
@@ -494,7 +494,7 @@ def check_waits(spans: Recorder) -> None:
             assert record.start_time_unix_nano <= start <= end <= (record.end_time_unix_nano or 0)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(program=st.lists(programs(), min_size=1, max_size=3).map(tuple))
 def test_the_critical_path_of_a_random_program_is_what_its_rules_say(
     anyio_backend: tuple[str, dict[str, Any]], program: tuple[Step, ...]

@@ -93,7 +93,7 @@ def _explain_asyncio(error: BaseException) -> Cancellation:
     by = task_name(match["by"])
     if group is not None and group.is_joining and by == group.host_name:
         return group.passed_on or bare_cancellation.passed_on(group.host_id)
-    return Cancellation("explicit", reason, by, task_spans.span_of(by, None))
+    return Cancellation("explicit", reason, by, task_spans.span_of(by, group=match["scope"]))
 
 
 def _by_own_deadline(group: GroupFacts) -> Cancellation:
@@ -115,7 +115,7 @@ def _explain_trio(error: Any) -> Cancellation:
     name, task_id = match["name"], int(match["id"], 16)
     if cause == "sibling_failed" and task_id in failed_tasks:
         return Cancellation(cause, reason, *failed_tasks[task_id])
-    return Cancellation(cause, reason, name, task_spans.span_of(name, task_id))
+    return Cancellation(cause, reason, name, task_spans.span_of(name, task_id=task_id))
 
 
 def _one_that_knows(error: Any) -> Any:

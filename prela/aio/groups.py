@@ -8,13 +8,14 @@ import anyio
 import anyio.abc
 
 from prela.aio.kinship import Kinship, Start
+from prela.aio.tracer import AsyncSpan
 from prela.core.causality import waiting_span
 from prela.core.context import get_current_span
 from prela.core.silent import NO_SPAN
 from prela.core.tracer import CURRENT
 
 if TYPE_CHECKING:
-    from prela.aio.tracer import AsyncSpan, Tracer
+    from prela.aio.tracer import Tracer
     from prela.core.span import Span
 
 
@@ -86,7 +87,7 @@ class SpanTaskGroup:
         return self.span if get_current_span() is NO_SPAN and self.span.is_recording else CURRENT
 
     async def _child(self, span_name: str, parent: Any, func: Callable[..., Awaitable[Any]], args: Any) -> None:
-        entry = self._tracer.aspan(span_name, parent=parent)
+        entry = AsyncSpan(self._tracer.span(span_name, parent=parent), self._kinship.scope_id)
         try:
             async with entry as span:
                 self._kinship.began(span)
@@ -108,7 +109,7 @@ class SpanTaskGroup:
         *,
         task_status: anyio.abc.TaskStatus[Any],
     ) -> None:
-        entry = self._tracer.aspan(span_name, parent=parent)
+        entry = AsyncSpan(self._tracer.span(span_name, parent=parent), self._kinship.scope_id)
         try:
             async with entry as span:
                 self._kinship.began(span)

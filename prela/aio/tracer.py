@@ -24,16 +24,17 @@ TASK_ID: Final = "prela.task.id"
 class AsyncSpan:
     """What `Tracer.aspan` returns: `async with` it, and the span is current inside."""
 
-    __slots__ = ("_task_id", "span")
+    __slots__ = ("_group", "_task_id", "span")
 
-    def __init__(self, span: Span) -> None:
+    def __init__(self, span: Span, group: str = "") -> None:
         self.span: Span = span
+        self._group = group
         self._task_id: int | None = None
 
     async def __aenter__(self) -> Span:
         span = self.span.__enter__()
         if span.is_recording:
-            self._task_id = _note_task(span)
+            self._task_id = _note_task(span, self._group)
         return span
 
     async def __aexit__(
@@ -85,7 +86,7 @@ class Tracer(CoreTracer):
         return SpanTaskGroup(self, self.aspan(name, span_type, attributes, kind=kind, links=links, parent=parent))
 
 
-def _note_task(span: Span) -> int | None:
+def _note_task(span: Span, group: str) -> int | None:
     """Record the task; its id, if this is the first of our spans that it is in."""
     try:
         import anyio  # not at the top: `import prela` stays quick
@@ -94,7 +95,7 @@ def _note_task(span: Span) -> int | None:
         name, task_id = task.name or "", task.id
         span.set_attribute(TASK_NAME, name)
         span.set_attribute(TASK_ID, task_id)
-        return task_id if task_spans.enter(task_id, name, span) else None
+        return task_id if task_spans.enter(task_id, name, span, group) else None
     except Exception as error:
         log.debug("prela: no task to record: %s", error)
         return None

@@ -154,8 +154,9 @@ class _Walk:
         """Have the walk come back to the waiting span where what it is about to enter had no part in it yet."""
         blocker = blockers[at]
         if blocker.is_join:
-            while self._limits and self._limits[-1].is_call:  # what is waited for now ran before the call, too
-                self._limits.pop()
+            begun = self._forest.starts[blocker.span]
+            while self._limits and self._limits[-1].is_call and begun < self._limits[-1].time:
+                self._limits.pop()  # what is waited for now ran before the call, too
         released = released_by(blockers, at, self._forest.records[waiting], self._forest)
         for time, is_call in ((released, False), (blocker.since, True)):
             if time is not None and time > max(floor, self._floors[blocker.span]):
