@@ -1,6 +1,7 @@
 """Why a span was cancelled, and by whom: what the runtimes tell, what is certain besides, and nothing else."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -474,6 +475,7 @@ def test_nothing_is_remembered_of_cancellations_that_are_over(tracer: prela.Trac
     from prela.aio import bare_cancellation, cancellation, task_spans
 
     _cancel_bare(tracer)
+    gc.collect()
     assert bare_cancellation._sequels == {}
     assert cancellation.open_groups == cancellation.failed_tasks == task_spans._open == {}
 
