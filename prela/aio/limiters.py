@@ -159,12 +159,16 @@ class _Book:
     async def acquired(self, acquire: Callable[..., Awaitable[Any]], *borrower: object) -> Any:
         """Acquire, in a span if that has to wait; return what it returns."""
         if not self._must_wait():
+            self.holds(*borrower)  # it is given at once, and others run before that returns
+            try:
+                return await acquire(*borrower)
+            except BaseException:
+                self._drop(*borrower)
+                raise
+        with tracer.span(f"wait {self._name}") as span:
+            since, releases = self._begin_wait(span), self._releases
             result = await acquire(*borrower)
-        else:
-            with tracer.span(f"wait {self._name}") as span:
-                since, releases = self._begin_wait(span), self._releases
-                result = await acquire(*borrower)
-                self._end_wait(span, since, releases)
+            self._end_wait(span, since, releases)
         self.holds(*borrower)
         return result
 
@@ -182,9 +186,15 @@ class _Book:
     def released(self, *borrower: object) -> None:
         """It has been released here."""
         try:
-            span = waiting_span()
-            self._last = span
+            self._last = waiting_span()
             self._releases += 1
+        except Exception as error:
+            log.failed("noting who releases a lock", error)
+        self._drop(*borrower)
+
+    def _drop(self, *borrower: object) -> None:
+        try:
+            span = waiting_span()
             key = borrower[0] if borrower else span
             if (spans := self._holders.get(key)) is not None:
                 spans.pop()
