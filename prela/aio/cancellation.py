@@ -93,7 +93,9 @@ def _explain_asyncio(error: BaseException) -> Cancellation:
     by = task_name(match["by"])
     if group is not None and group.is_joining and by == group.host_name:
         return group.passed_on or bare_cancellation.passed_on(group.host_id)
-    return Cancellation("explicit", reason, by, task_spans.span_of(by, group=match["scope"]))
+    return Cancellation(
+        "explicit", reason, by, task_spans.span_of(by, group="" if group is None else group.span.span_id)
+    )
 
 
 def _by_own_deadline(group: GroupFacts) -> Cancellation:

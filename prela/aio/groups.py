@@ -87,7 +87,7 @@ class SpanTaskGroup:
         return self.span if get_current_span() is NO_SPAN and self.span.is_recording else CURRENT
 
     async def _child(self, span_name: str, parent: Any, func: Callable[..., Awaitable[Any]], args: Any) -> None:
-        entry = AsyncSpan(self._tracer.span(span_name, parent=parent), self._kinship.scope_id)
+        entry = AsyncSpan(self._tracer.span(span_name, parent=parent), self._kinship.span_id)
         try:
             async with entry as span:
                 self._kinship.began(span)
@@ -109,7 +109,7 @@ class SpanTaskGroup:
         *,
         task_status: anyio.abc.TaskStatus[Any],
     ) -> None:
-        entry = AsyncSpan(self._tracer.span(span_name, parent=parent), self._kinship.scope_id)
+        entry = AsyncSpan(self._tracer.span(span_name, parent=parent), self._kinship.span_id)
         try:
             async with entry as span:
                 self._kinship.began(span)

@@ -32,7 +32,7 @@ class Kinship:
         "_last",
         "_since",
         "_span",
-        "_span_id",
+        "span_id",
         "_survivor",
         "facts",
         "scope_id",
@@ -41,7 +41,7 @@ class Kinship:
     def __init__(self, span: Span, scope_id: str) -> None:
         attributes = span.attributes
         self._span = span
-        self._span_id = span.span_id
+        self.span_id = span.span_id
         self.scope_id = scope_id
         self.facts = GroupFacts(span, attributes.get(TASK_ID), attributes.get(TASK_NAME))
         self._since: int | None = None
@@ -55,7 +55,7 @@ class Kinship:
 
     def began(self, child: Span) -> None:
         """A child's span has begun."""
-        child.set_attribute(causality.TASK_GROUP, self._span_id)
+        child.set_attribute(causality.TASK_GROUP, self.span_id)
 
     def left(self, span: Span, error: BaseException) -> None:
         """What a child, or the body, is being left by; its span is still open.

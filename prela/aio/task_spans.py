@@ -20,7 +20,7 @@ class _TaskSpan(NamedTuple):
     task_id: int
     name: str
     group: str
-    """The cancel scope of the group that the task is a child of; empty for others."""
+    """The id of the span of the group that the task is a child of; empty for others."""
     number: int
     ids: IdGenerator
 
@@ -52,7 +52,7 @@ def span_of(name: str, *, task_id: int | None = None, group: str = "") -> str | 
     Args:
         name: The task's.
         task_id: Its address, where the loop tells it.
-        group: The cancel scope that it cancelled: of several tasks of a name, those that are children of its group.
+        group: The span id of the group that it cancelled: of several tasks of a name, one of its children is meant.
     """
     since = monotonic() - _RECENTLY
     known = [*_open.values(), *(one for left, one in reversed(list(_recent)) if left >= since)]

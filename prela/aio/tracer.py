@@ -42,7 +42,10 @@ class AsyncSpan:
     ) -> None:
         self.span.__exit__(exc_type, exc, traceback)
         if self._task_id is not None:
-            task_spans.leave(self._task_id)
+            try:
+                task_spans.leave(self._task_id)
+            except Exception as error:
+                log.failed("leaving a task's span", error)
 
 
 class Tracer(CoreTracer):
