@@ -9,7 +9,6 @@ import anyio.abc
 
 from prela.aio.kinship import Kinship, Start
 from prela.aio.tracer import AsyncSpan
-from prela.core.causality import waiting_span
 from prela.core.context import get_current_span
 from prela.core.silent import NO_SPAN
 from prela.core.tracer import CURRENT
@@ -48,6 +47,7 @@ class SpanTaskGroup:
             await self._entry.__aexit__(type(error), error, error.__traceback__)
             raise
         self._kinship = Kinship(self.span, f"{id(self._group.cancel_scope):x}")
+        self._kinship.opened()
         return self
 
     async def __aexit__(
@@ -76,7 +76,7 @@ class SpanTaskGroup:
     async def start(self, func: Callable[..., Awaitable[Any]], *args: Any, name: object = None) -> Any:
         """Start a child task as `start_soon` does, and wait until it calls `task_status.started()`."""
         span_name = _name_of(func, name)
-        start = Start(waiting_span())
+        start = Start()
         value = await self._group.start(
             self._starting_child, span_name, self._parent(), func, args, start, name=span_name
         )

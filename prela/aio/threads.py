@@ -52,10 +52,17 @@ class _Call:
 
     def __init__(self, span: Span) -> None:
         self.span = span
-        self._waiter = waiting_span() if span.is_recording else None
-        self._since = 0 if self._waiter is None else time_of(self._waiter)
-        self._is_told_above = self._waiter is not None and has_room(self._waiter)
-        self._is_left = False
+        self._waiter: Span | None = None
+        self._since = 0
+        self._is_told_above = self._is_left = False
+        try:
+            waiter = waiting_span()
+            if waiter is not None and span.is_recording:
+                self._since = time_of(waiter)
+                self._is_told_above = has_room(waiter)
+                self._waiter = waiter
+        except Exception as error:
+            log.failed("to_thread", error)
 
     def taken_up(self) -> None:
         """A thread has begun with it."""
