@@ -15,7 +15,7 @@ from prela.aio import to_thread, trace_stream
 from prela.aio.kinship import JOINS
 from prela.record.model import SpanRecord
 from prela.testing import Recorder
-from tests.virtual_time import MadeUpTime, basis, made_up_time, path
+from tests.virtual_time import MadeUpTime, basis, check_waits, made_up_time, path
 
 pytestmark = pytest.mark.anyio
 
@@ -475,23 +475,6 @@ def joined(found: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
             start = result.pop()[1]
         result.append((who, start, end))
     return result
-
-
-def check_waits(spans: Recorder) -> None:
-    """Every join is for a span that had ended when the wait ended; every wait lies within who waited."""
-    by_id = {record.span_id: record for record in spans.records}
-    for record in spans.records:
-        for link in record.links:
-            start, end = (link.attributes.get(f"prela.join.{side}_time_unix_nano") for side in ("start", "end"))
-            kind = link.attributes["prela.link.kind"]
-            target = by_id[link.span_id]
-            if kind == "join":
-                assert start <= (target.end_time_unix_nano or 0) <= end
-            if kind == "pull":
-                times = link.attributes["prela.pull.times_unix_nano"]
-                assert times == sorted(times)
-                start, end = times[0], times[-1]
-            assert record.start_time_unix_nano <= start <= end <= (record.end_time_unix_nano or 0)
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))

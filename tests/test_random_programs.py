@@ -14,6 +14,7 @@ import prela
 from prela.aio.waking import answered
 from prela.core.context import copy_context_to_thread
 from prela.testing import Recorder, recording
+from tests.virtual_time import check_waits
 
 
 @dataclass
@@ -179,6 +180,7 @@ def _run(backend: Any, program: list[Block]) -> None:
     with recording() as recorder:
         anyio.run(main, backend=name, backend_options=options)
         check(results[0], recorder)
+        check_waits(recorder)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,10 +1,9 @@
 """Programs whose time is made up: what takes how long is given, so that it is known what must come out."""
 
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from heapq import heappop, heappush
 from itertools import count
-from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -84,6 +83,18 @@ def basis(recorder: Recorder) -> str:
     return critical_path(trees(recorder)).basis
 
 
-async def all_of(*steps: Awaitable[Any]) -> None:
-    for step in steps:
-        await step
+def check_waits(spans: Recorder) -> None:
+    """Every join is for a span that had ended when the wait ended; every wait lies within who waited."""
+    by_id = {record.span_id: record for record in spans.records}
+    for record in spans.records:
+        for link in record.links:
+            start, end = (link.attributes.get(f"prela.join.{side}_time_unix_nano") for side in ("start", "end"))
+            kind = link.attributes["prela.link.kind"]
+            target = by_id[link.span_id]
+            if kind == "join":
+                assert start <= (target.end_time_unix_nano or 0) <= end
+            if kind == "pull":
+                times = link.attributes["prela.pull.times_unix_nano"]
+                assert times == sorted(times)
+                start, end = times[0], times[-1]
+            assert record.start_time_unix_nano <= start <= end <= (record.end_time_unix_nano or 0)
