@@ -61,10 +61,12 @@ async def test_a_deadline_two_scopes_up_belongs_to_the_span_that_set_it(
 ) -> None:
     with tracer.span("root"):
         with tracer.span("sets it"):
-            with anyio.move_on_after(0.005):
+            with anyio.move_on_after(1_000) as scope:
                 async with tracer.task_group("group") as group:
                     with tracer.span("patient"), anyio.move_on_after(1_000):
                         group.start_soon(anyio.sleep_forever, name="child")
+                        await anyio.wait_all_tasks_blocked()
+                        scope.deadline = anyio.current_time()
                         await anyio.sleep_forever()
     (found,) = deadlines(forest(prela_spans.records))
     assert found.owner.name == "sets it"
