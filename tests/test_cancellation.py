@@ -226,8 +226,8 @@ class TestOnEveryLoop:
             await anyio.sleep_forever()
 
         async with tracer.task_group("group") as group:
-            group.start_soon(twin, False, name="twin")
-            group.start_soon(twin, True, name="twin")
+            for cancels in (False, True, False):
+                group.start_soon(twin, cancels, name="twin")
             group.start_soon(anyio.sleep_forever, name="victim")
         blamed = cancel_of(prela_spans["victim"])
         assert (blamed["cause"], blamed["by"]) == ("explicit", "twin")

@@ -168,6 +168,10 @@ async def test_the_first_to_fail_is_joined_however_many_were_cancelled_for_it(
             with anyio.CancelScope(shield=True):
                 await time.sleep(2)
 
+    async def finishes() -> None:
+        with anyio.CancelScope(shield=True):
+            await time.sleep(6)
+
     with made_up_time() as (time, spans):
         async with time.running():
             with pytest.raises(ExceptionGroup):
@@ -175,6 +179,7 @@ async def test_the_first_to_fail_is_joined_however_many_were_cancelled_for_it(
                     for number in range(siblings):
                         group.start_soon(cleans_up, name=f"sibling {number}")
                     group.start_soon(fails, name="fails")
+                    group.start_soon(finishes, name="finishes all the same")
         (first, second) = path(spans)
         assert first == ("fails", 0, 5)
         assert second[0].startswith("sibling") and second[1:] == (5, 7)
@@ -183,6 +188,25 @@ async def test_the_first_to_fail_is_joined_however_many_were_cancelled_for_it(
         assert attributes["prela.group.first_failure"] == "fails"
         assert attributes["prela.group.first_failure_span"] == spans["fails"].span_id
         assert (attributes["prela.group.failed"], attributes["prela.group.cancelled"]) == (1, siblings)
+
+
+async def test_after_a_body_that_failed_only_the_cleaning_up_is_the_childs(tracer: prela.Tracer) -> None:
+    async def cleans_up() -> None:
+        try:
+            await time.sleep(100)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await time.sleep(2)
+
+    with made_up_time() as (time, spans):
+        async with time.running():
+            with pytest.raises(ExceptionGroup):
+                async with tracer.task_group("group") as group:
+                    group.start_soon(cleans_up, name="child")
+                    await time.sleep(5)
+                    raise ValueError
+        assert path(spans) == [("group", 0, 5), ("child", 5, 7)]
+        assert basis(spans) == "joins"
 
 
 async def test_a_users_own_links_keep_their_room(tracer: prela.Tracer) -> None:

@@ -338,6 +338,25 @@ async def test_a_wait_that_is_cancelled_is_a_cancelled_span_and_holds_nothing(ki
             assert len(waits(spans)) == 1
 
 
+async def test_who_was_cancelled_on_the_way_in_holds_nothing(kind: str, tracer: prela.Tracer) -> None:
+    for one in (MAKERS[kind](), *await native(kind)):
+        if one.__class__.__module__.startswith("asyncio"):
+            continue  # it is given without a checkpoint
+        guard = traced(one, "db")
+        with recording() as spans:
+            with anyio.CancelScope() as scope, tracer.span("cancelled"):
+                scope.cancel()
+                await guard.acquire()
+            with tracer.span("holder"):
+                await guard.acquire()
+                with anyio.move_on_after(0.005):
+                    async with anyio.create_task_group() as group:
+                        group.start_soon(guard.acquire)
+                guard.release()
+            (wait,) = waits(spans)
+            assert wait.attributes["prela.wait.held_by"] == [spans["holder"].span_id]
+
+
 async def test_a_shielded_wait_is_not_cancelled(tracer: prela.Tracer) -> None:
     lock = traced(anyio.Lock(), "db")
     held, go_on = anyio.Event(), anyio.Event()

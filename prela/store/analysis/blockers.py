@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from prela.record.causality import (
+    CANCEL_BY_SPAN,
     CANCEL_CAUSE,
     JOIN,
     JOINED_BY,
@@ -48,6 +49,8 @@ class Blocker(NamedTuple):
     """Whether what it waited for ran by itself, as another task does, and not only when it was waited for."""
     entry: int | None = None
     """Where in the span's time to go on backwards; by default its end."""
+    began: int | None = None
+    """When the wait began, of a join."""
     since: int | None = None
     """When the wait began, if the span did nothing for the waiting one before that."""
 
@@ -110,7 +113,7 @@ class Blockers:
         for start, end, target in sorted(self._timed(span, JOIN), key=lambda found: found[1]):
             until = forest.ends[target]
             if start < until <= end and forest.records[target].status != "pending":
-                found[target] = Blocker(until, target, True, is_join=True)
+                found[target] = Blocker(until, target, True, is_join=True, began=start or None)
         own = forest.records[span].span_id
         for child in forest.children[span]:
             if forest.records[child].attributes.get(JOINED_BY) == own and forest.ends[child] <= forest.ends[span]:
@@ -187,10 +190,17 @@ def released_by(blockers: list[Blocker], at: int, waiting: SpanRecord, forest: F
     cause = record.attributes.get(CANCEL_CAUSE)
     if cause in ("deadline", "shutdown"):
         return None
+    failed = record.attributes.get(CANCEL_BY_SPAN) if cause == "sibling_failed" else None
+    if failed == waiting.span_id:  # the group's own body, after which it joined the children
+        return blockers[at].began
     for place in range(at + 1, len(blockers)):
         other = blockers[place]
         if other.until <= forest.starts[span]:
             return None
+        if failed is not None:
+            if forest.records[other.span].span_id == failed:
+                return other.until
+            continue
         status = forest.records[other.span].status
         if status == "error" or (cause != "sibling_failed" and status not in ("cancelled", "pending")):
             return other.until
