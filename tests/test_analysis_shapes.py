@@ -191,6 +191,9 @@ def test_spans_that_created_each_other_do_not_hold_the_walk() -> None:
         span("root", 0, 9, span("a", 1, 5, links=[link(3, "spawn")]), span("b", 1, 6, links=[link(2, "spawn")]))
     )
     assert path(roots) == [("root", 0, 1), ("b", 1, 6), ("root", 6, 9)]
+    late = span("late", 5, 9, span("early", 2, 8), links=[link(4, "spawn")])
+    roots = tree(span("root", 0, 9, late, span("other", 5, 9, links=[link(3, "spawn")])))
+    assert path(roots)[0][1:] == (0, 5)
 
 
 def test_a_pull_is_exact_if_every_wait_was_told_by_itself() -> None:

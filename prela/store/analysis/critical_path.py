@@ -115,7 +115,8 @@ class _Walk:
     def _before(self, span: int, time: int) -> int:
         """What led to a span that started at this time: the span that created its task, or one above."""
         creator = self._blockers.creator(span) if self._forest.starts[span] == time else None
-        if creator is not None and self._forest.starts[creator] < time <= self._forest.ends[creator]:
+        # Strictly earlier, so that the walk always gets on: records may say that spans created each other.
+        if creator is not None and self._floors[creator] < time <= self._forest.ends[creator]:
             return creator
         return self._open_above(span, time)
 
