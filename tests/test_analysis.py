@@ -242,7 +242,7 @@ def test_a_recorded_join_says_what_was_waited_for_and_timing_is_not_asked() -> N
             0,
             10,
             span("joined", 1, 6, attributes={"prela.task.id": 8}),
-            span("not joined", 1, 9, attributes={"prela.task.id": 9}),
+            span("not joined", 1, 9, attributes={"prela.task.id": 9, "prela.task.group": f"{1:016x}"}),
             links=[join(2, start=2, end=6)],
             attributes=task,
         )
@@ -251,7 +251,15 @@ def test_a_recorded_join_says_what_was_waited_for_and_timing_is_not_asked() -> N
     assert critical_path(roots).basis == "joins"
 
 
-def test_beside_joins_the_children_in_the_same_task_count_by_their_timing() -> None:
+def test_beside_joins_a_child_in_another_task_that_nobody_joined_counts_by_its_timing() -> None:
+    task, other, third = ({"prela.task.id": number} for number in (7, 8, 9))
+    below = [span("joined", 1, 6, attributes=other), span("elsewhere", 6, 9, attributes=third)]
+    roots = tree(span("root", 0, 10, *below, links=[join(2, start=2, end=6)], attributes=task))
+    assert path(roots) == [("root", 0, 1), ("joined", 1, 6), ("elsewhere", 6, 9), ("root", 9, 10)]
+    assert critical_path(roots).basis == "mixed"
+
+
+def test_beside_joins_a_child_that_nothing_ran_beside_is_a_call() -> None:
     task = {"prela.task.id": 7}
     roots = tree(
         span(
@@ -265,6 +273,24 @@ def test_beside_joins_the_children_in_the_same_task_count_by_their_timing() -> N
         )
     )
     assert path(roots) == [("root", 0, 1), ("joined", 1, 6), ("root", 6, 7), ("called", 7, 9), ("root", 9, 10)]
+    assert critical_path(roots).basis == "joins"
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        span("beside", 6.5, 8),
+        span("in another task", 6, 8, attributes={"prela.task.id": 9}, links=[]),
+    ],
+    ids=["untold", "told"],
+)
+def test_beside_joins_children_that_ran_at_once_count_by_their_timing(beside: Any) -> None:
+    task = {"prela.task.id": 7}
+    below = span("below", 0, 10, span("called", 7, 9), beside, attributes=task)
+    roots = tree(span("root", 0, 12, below, span("joined", 1, 11), links=[join(5, end=11), join(2, end=10)]))
+    assert critical_path(roots).basis == "joins"  # which does not lead there
+    roots = tree(span("root", 0, 12, below, span("joined", 1, 9), links=[join(5, end=9), join(2, end=10)]))
+    assert path(roots) == [("root", 0, 0), ("below", 0, 7), ("called", 7, 9), ("below", 9, 10), ("root", 10, 12)][1:]
     assert critical_path(roots).basis == "mixed"
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from prela.store.analysis import concurrency
+from prela.store.analysis import concurrency, critical_path
 from tests.test_analysis import gaps, own, path, steps
-from tests.traces import Draft, cancelled, join, span, tree
+from tests.traces import Draft, cancelled, join, link, pull, signal, span, tree
 
 Path = list[tuple[str | None, float, float]]
 
@@ -101,6 +101,52 @@ SHAPES: dict[str, tuple[Draft, Path]] = {
         ),
         [("producer", 0, 1), ("fetch", 1, 6), ("producer", 6, 7), ("consumer", 7, 10), ("root", 10, 12)],
     ),
+    "a lock that another held, and went on after it": (
+        span(
+            "root",
+            0,
+            9,
+            span("holder", 0, 8, span("query", 2, 4)),
+            span("waiter", 1, 9, links=[signal(2, start=1, end=5)]),
+        ),
+        [("holder", 0, 2), ("query", 2, 4), ("holder", 4, 5), ("waiter", 5, 9)],
+    ),
+    "a stream and its consumer in turn": (
+        span("root", 0, 9, span("stream", 0, 8, span("fetch", 5, 6)), links=[pull(2, 1, 3, 5, 8)]),
+        [("root", 0, 1), ("stream", 1, 3), ("root", 3, 5), ("fetch", 5, 6), ("stream", 6, 8), ("root", 8, 9)],
+    ),
+    "a stream that waits for a task which ran before it was asked": (
+        span(
+            "root",
+            0,
+            9,
+            span("fetch", 1, 7, attributes={"prela.task.id": 2, "prela.task.group": f"{9:016x}"}),
+            span("stream", 0, 8, links=[join(2, start=5, end=7)]),
+            links=[pull(3, 4, 8)],
+        ),
+        [("root", 0, 1), ("fetch", 1, 7), ("stream", 7, 8), ("root", 8, 9)],
+    ),
+    "a job that a queue handed on": (
+        span(
+            "root",
+            0,
+            12,
+            span("sender", 1, 6),
+            span("worker", 0, 10, span("job", 4, 9, links=[link(2, "spawn")])),
+            links=[join(4, start=5, end=10)],
+        ),
+        [("root", 0, 1), ("sender", 1, 4), ("job", 4, 9), ("worker", 9, 10), ("root", 10, 12)],
+    ),
+    "more calls in threads than a span has links": (
+        span(
+            "root",
+            0,
+            9,
+            span("one", 1, 4, attributes={"prela.task.joined_by": f"{1:016x}"}),
+            span("two", 3, 8, attributes={"prela.task.joined_by": f"{1:016x}"}),
+        ),
+        [("root", 0, 3), ("two", 3, 8), ("root", 8, 9)],
+    ),
     "a lock that another held": (
         span("root", 0, 9, span("holder", 0, 5), span("waiter", 1, 9, links=[join(2, start=1, end=5)])),
         [("holder", 0, 5), ("waiter", 5, 9)],
@@ -138,3 +184,32 @@ def test_spans_of_the_same_interval_leave_the_time_to_the_deepest() -> None:
     assert path(roots) == [("c", 0, 5)]
     assert own(roots) == {"a": 0, "b": 0, "c": 5}
     assert gaps(roots) == []
+
+
+def test_spans_that_created_each_other_do_not_hold_the_walk() -> None:
+    roots = tree(
+        span("root", 0, 9, span("a", 1, 5, links=[link(3, "spawn")]), span("b", 1, 6, links=[link(2, "spawn")]))
+    )
+    assert path(roots) == [("root", 0, 1), ("b", 1, 6), ("root", 6, 9)]
+    late = span("late", 5, 9, span("early", 2, 8), links=[link(4, "spawn")])
+    roots = tree(span("root", 0, 9, late, span("other", 5, 9, links=[link(3, "spawn")])))
+    assert path(roots)[0][1:] == (0, 5)
+
+
+def test_a_pull_is_exact_if_every_wait_was_told_by_itself() -> None:
+    for closed, basis in ((None, "joins"), (0.25, "timing")):
+        roots = tree(span("root", 0, 9, span("stream", 0, 8), links=[pull(2, 1, 3, 5, 8, closed=closed)]))
+        assert critical_path(roots).basis == basis
+
+
+@pytest.mark.parametrize("times", [(5, 3, 5, 8), (1, 3, 5), ()], ids=["not in order", "half told", "not told"])
+def test_a_pull_that_does_not_tell_its_times_changes_nothing(times: tuple[float, ...]) -> None:
+    stream, beside = span("stream", 0, 8), span("beside", 2, 5)
+    without = tree(span("root", 0, 9, stream, beside))
+    assert path(tree(span("root", 0, 9, stream, beside, links=[pull(2, *times)]))) == path(without)
+
+
+def test_a_child_of_a_group_that_is_still_open_counts_by_its_timing() -> None:
+    task = {"prela.task.id": 2, "prela.task.group": f"{1:016x}"}
+    roots = tree(span("group", 0, None, span("child", 0, 5, attributes=task), span("other", 5, 9)))
+    assert path(roots) == [("child", 0, 5), ("other", 5, 9)]

@@ -274,7 +274,7 @@ async def test_a_client_that_went_away_is_a_cancellation(recorder: Recorder) -> 
     with pytest.raises(OSError, match="gone"):
         await serve(raising, None, REQUEST, GONE)
     for record in recorder.records:
-        assert (record.status, record.attributes["prela.cancel.cause"]) == ("cancelled", "client_disconnect")
+        assert (record.status, record.attributes["prela.cancel.cause"]) == ("cancelled", "disconnect")
         assert record.events == []
 
 

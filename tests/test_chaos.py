@@ -6,12 +6,15 @@ import importlib
 import inspect
 import pkgutil
 import types
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import anyio
+import anyio.abc
 import pytest
 
 import prela
+from prela.aio import to_thread, trace_stream, traced
 from prela.aio.process import process
 from prela.core.context import copy_context_to_thread
 
@@ -59,6 +62,14 @@ BOUNDARY = {
     "prela.insight.snapshot.open_spans",
     "prela.insight.dump.dump_open_spans",
     "prela.insight.dump_signal.*",
+    *("prela.aio.kinship." + name for name in ("Kinship.__init__", "Kinship.opened", "Kinship.began", "Kinship.left")),
+    *("prela.aio.kinship." + name for name in ("Kinship.ended", "Kinship.joins", "Kinship.tell")),
+    *("prela.aio.kinship." + name for name in ("Start.__init__", "Start.over")),
+    *("prela.aio.limiters." + name for name in ("traced", "_kind_of", "_Book.__init__", "_Book.acquired")),
+    *("prela.aio.limiters." + name for name in ("_Book.holds", "_Book.released", "_Book._drop", "_Book._must_wait")),
+    *("prela.aio.limiters." + name for name in ("_Book._begin_wait", "_Book._end_wait")),
+    *(f"prela.aio.limiters.Traced.__{name}__" for name in ("init", "aenter", "aexit", "getattr", "setattr", "repr")),
+    *("prela.aio.limiters.Traced." + name for name in ("acquire", "release")),
 }
 
 
@@ -121,7 +132,40 @@ def program(tracer: prela.Tracer) -> list[Any]:
         async with tracer.aspan("waits"):
             await asyncio.get_running_loop().create_future()
 
+    lock = traced(anyio.Lock(), "lock")
+
+    async def guarded(error: Exception | None) -> None:
+        async with lock:
+            await asyncio.sleep(0)
+            if error is not None:
+                raise error
+
+    async def items() -> AsyncIterator[int]:
+        yield 1
+
+    async def starts(*, task_status: anyio.abc.TaskStatus[int]) -> None:
+        task_status.started(5)
+
+    async def grouped(error: Exception | None) -> None:
+        async with tracer.task_group("group") as group:
+            for _ in range(2):
+                group.start_soon(guarded, error)
+            seen.append(await group.start(starts))
+            seen.append(await to_thread(int, "3", name="thread"))
+            seen.append([item async for item in trace_stream(items(), tracer.start_span("stream"))])
+
     async def main() -> None:
+        await grouped(None)
+        try:
+            await grouped(ValueError("child's own"))
+        except ExceptionGroup as group:
+            seen.append([repr(e) for e in group.exceptions])
+        try:
+            async with tracer.aspan("outside"), asyncio.timeout(0):
+                with tracer.span("inside"):
+                    await asyncio.get_running_loop().create_future()
+        except TimeoutError:
+            seen.append("timeout")
         task = asyncio.create_task(cancelled())
         await asyncio.sleep(0)
         task.cancel("enough")

@@ -15,6 +15,7 @@ from prela.aio.waking import answered
 from prela.core.context import copy_context_to_thread
 from prela.insight.registry import registry
 from prela.testing import Recorder, recording
+from tests.virtual_time import check_waits
 
 
 @dataclass
@@ -180,6 +181,7 @@ def _run(backend: Any, program: list[Block], insight: bool) -> None:
     with recording(insight=insight) as recorder:
         anyio.run(main, backend=name, backend_options=options)
         check(results[0], recorder)
+        check_waits(recorder)
     assert not insight or not [*registry.spans()]
 
 

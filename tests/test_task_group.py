@@ -308,12 +308,13 @@ async def test_a_group_that_caught_its_childs_failure_inside_goes_on(
 
 
 async def test_nothing_is_remembered_of_groups_that_failed(tracer: prela.Tracer, prela_spans: Recorder) -> None:
-    from prela.aio.cancellation import failed_groups
+    from prela.aio.cancellation import failed_tasks, open_groups
 
+    before = dict(open_groups), dict(failed_tasks)
     for program in (_both_fail, _body_and_child_fail, _nested_groups_fail):
         with pytest.raises(BaseExceptionGroup):
             await program(tracer.task_group("group"))
-    assert failed_groups == {}
+    assert (open_groups, failed_tasks) == before
 
 
 async def test_with_tracing_off_it_is_a_task_group(tracer: prela.Tracer) -> None:

@@ -185,7 +185,7 @@ def test_a_client_that_goes_away_in_the_middle_of_a_stream_is_told(server: str, 
             assert connection.recv(100).startswith(b"HTTP/1.1 200")
     (record,) = records_in(tmp_path)
     assert (record.name, record.status) == ("GET /endless", "cancelled")
-    assert record.attributes["prela.cancel.cause"] == "client_disconnect"
+    assert record.attributes["prela.cancel.cause"] == "disconnect"
     assert record.attributes["prela.http.time_to_first_byte"] > 0
 
 

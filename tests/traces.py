@@ -90,6 +90,23 @@ def join(number: int, *, end: float, start: float | None = None) -> SpanLink:
     return SpanLink(trace_id=TRACE_ID, span_id=f"{number:016x}", attributes=attributes)
 
 
+def link(number: int, kind: str, **attributes: Any) -> SpanLink:
+    """A link of this kind to the span of that number in `records_of`."""
+    attributes = {f"prela.{key.replace('_', '.', 1)}": value for key, value in attributes.items()}
+    return SpanLink(trace_id=TRACE_ID, span_id=f"{number:016x}", attributes={"prela.link.kind": kind, **attributes})
+
+
+def signal(number: int, *, start: float, end: float) -> SpanLink:
+    """A recorded wait for something that the span of that number did at `end` milliseconds."""
+    return link(number, "signal", join_start_time_unix_nano=at(start), join_end_time_unix_nano=at(end))
+
+
+def pull(number: int, *times: float, closed: float | None = None) -> SpanLink:
+    """Recorded waits for items of the span of that number: from, to, from, to, in milliseconds."""
+    told = {} if closed is None else {"pull_closed": closed}
+    return link(number, "pull", pull_times_unix_nano=[at(time) for time in times], **told)
+
+
 def chain(depth: int) -> list[SpanRecord]:
     """One span inside the other, each a nanosecond shorter on either side."""
     return [
@@ -132,6 +149,8 @@ def any_records(draw: st.DrawFn, *, plain: bool = False) -> list[SpanRecord]:
                             {},
                             {"prela.task.id": 1, "prela.task.name": "one"},
                             {"prela.task.id": 2},
+                            {"prela.task.joined_by": f"{1:016x}"},
+                            {"prela.task.group": f"{1:016x}"},
                             {"prela.cancel.cause": "deadline"},
                             {"prela.cancel.cause": "sibling_failed"},
                         ]
@@ -143,7 +162,8 @@ def any_records(draw: st.DrawFn, *, plain: bool = False) -> list[SpanRecord]:
                         trace_id=TRACE_ID,
                         span_id=f"{target:016x}",
                         attributes={
-                            "prela.link.kind": "join",
+                            "prela.link.kind": draw(st.sampled_from(["join", "join", "signal", "pull", "spawn"])),
+                            "prela.pull.times_unix_nano": [START + (began or 0), START + end],
                             "prela.join.end_time_unix_nano": START + end,
                             **({} if began is None else {"prela.join.start_time_unix_nano": START + began}),
                         },

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from prela.aio.exporter import Exporter, PartialExportError, RetryableExportError
     from prela.aio.lifespan import open_tracer
+    from prela.aio.limiters import traced
     from prela.aio.streams import trace_stream
     from prela.aio.threads import to_thread
 
@@ -18,9 +19,18 @@ _WHERE = {
     "open_tracer": "prela.aio.lifespan",
     "to_thread": "prela.aio.threads",
     "trace_stream": "prela.aio.streams",
+    "traced": "prela.aio.limiters",
 }
 
-__all__ = ["Exporter", "PartialExportError", "RetryableExportError", "open_tracer", "to_thread", "trace_stream"]
+__all__ = [
+    "Exporter",
+    "PartialExportError",
+    "RetryableExportError",
+    "open_tracer",
+    "to_thread",
+    "trace_stream",
+    "traced",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from prela.aio.bare_cancellation import settle
 from prela.aio.cancellation import explain
 from prela.config import Config, ConfigurationError
 from prela.core.settings import Counters, Settings
@@ -25,6 +26,7 @@ def make_settings(config: Config, counters: Counters) -> Settings:
         limits=config.limits,
         counters=counters,
         explain=explain,
+        settle=settle,
         tail_sampling=config.tail_sampling,
         parent=config.inherited.parent,
         insight=_insight(config),

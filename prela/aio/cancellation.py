@@ -5,10 +5,12 @@ No loop is imported here: an exception of asyncio's or trio's can only exist in 
 
 import re
 import sys
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from prela.aio import bare_cancellation, task_spans
 from prela.aio.pacing import on_private_loop
 from prela.core.outcome import Cancellation, explain_builtin, leaves
+from prela.core.span import Span
 
 _TRIO_CAUSES: Final = {
     "deadline": "deadline",
@@ -23,10 +25,38 @@ _ANYIO_MESSAGE: Final = re.compile(
 )
 """What anyio gives asyncio as the message of a cancellation (4.x, `_backends/_asyncio.py`)."""
 
-_TASK_NAME: Final = re.compile(r"<Task \w+ name='(?P<name>[^']*)'|<Task '(?P<trio>[^']*)'")
+_ASYNCIO_TASK: Final = re.compile(r"<Task \w+ name=(?P<quote>['\"])(?P<name>.*?)(?P=quote)", re.DOTALL)
+_TRIO_TASK: Final = re.compile(r"<Task (?P<quote>['\"])(?P<name>.*)(?P=quote) at (?P<id>0x[0-9a-f]+)>", re.DOTALL)
 
-failed_groups: dict[str, str] = {}
-"""The cancel scopes, as anyio names them in messages, of task groups of ours in which a child has failed, and which."""
+
+class Failure(NamedTuple):
+    """The child of a group that failed first, or its body."""
+
+    name: str
+    span_id: str
+
+
+class GroupFacts:
+    """What the cancellations of a task group of ours can be explained from."""
+
+    __slots__ = ("failure", "host_id", "host_name", "is_joining", "passed_on", "span")
+
+    def __init__(self, span: Span, host_id: int | None, host_name: str | None) -> None:
+        self.span: Span = span
+        self.host_id: int | None = host_id
+        self.host_name: str | None = host_name
+        self.failure: Failure | None = None
+        self.is_joining: bool = False
+        """Whether its body has ended: what its task cancels then, it cancels because it was cancelled itself."""
+        self.passed_on: Cancellation | None = None
+        """The cancellation that the body was left by."""
+
+
+open_groups: dict[str, GroupFacts] = {}
+"""The task groups of ours, by their cancel scopes as anyio names them in messages to asyncio."""
+
+failed_tasks: dict[int, Failure] = {}
+"""What failed in them first, by the task it failed in, as trio names it."""
 
 
 def explain(error: BaseException) -> Cancellation | None:
@@ -49,37 +79,60 @@ def _class(module: str, name: str) -> type | tuple[()]:
 def _explain_asyncio(error: BaseException) -> Cancellation:
     message = error.args[0] if error.args and isinstance(error.args[0], str) else None
     if message is None:
-        return Cancellation()  # asyncio's own timeout and TaskGroup say nothing, and neither does a bare cancel()
+        return bare_cancellation.explain(error)
     match = _ANYIO_MESSAGE.fullmatch(message)
     if match is None:
         return Cancellation("explicit", message)
-    reason, failed = match["reason"], failed_groups.get(match["scope"])
+    reason, group = match["reason"], open_groups.get(match["scope"])
     if reason == "deadline exceeded":
-        return Cancellation("deadline")
-    if failed and reason is None:
-        return Cancellation("sibling_failed", None, failed)
-    if match["by"]:
-        return Cancellation("explicit", reason, task_name(match["by"]))
-    return Cancellation("unknown", reason)
+        return Cancellation("deadline") if group is None else _by_own_deadline(group)
+    if group is not None and group.failure is not None and reason is None:
+        return Cancellation("sibling_failed", None, *group.failure)
+    if not match["by"]:
+        return Cancellation("unknown", reason)
+    by = task_name(match["by"])
+    if group is not None and group.is_joining and by == group.host_name:
+        return group.passed_on or bare_cancellation.passed_on(group.host_id)
+    return Cancellation(
+        "explicit", reason, by, task_spans.span_of(by, group="" if group is None else group.span.span_id)
+    )
+
+
+def _by_own_deadline(group: GroupFacts) -> Cancellation:
+    return Cancellation("deadline", scope=group.span.name, scope_span=group.span.span_id)
 
 
 def _explain_trio(error: Any) -> Cancellation:
-    # anyio's task group raises one of its own, and only that one's cause knows.
-    for known in (error, error.__cause__, error.__context__):
-        if isinstance(known, type(error)) and getattr(known, "source", "unknown") != "unknown":
-            error = known
-            break
+    error = _one_that_knows(error)
     source: str = getattr(error, "source", "unknown")  # trio 0.31 and newer
-    by = getattr(error, "source_task", None)
-    return Cancellation(
-        _TRIO_CAUSES.get(source, "unknown"), getattr(error, "reason", None), None if by is None else task_name(str(by))
-    )
+    cause, reason = _TRIO_CAUSES.get(source, "unknown"), getattr(error, "reason", None)
+    if source == "KeyboardInterrupt":
+        return Cancellation(cause, reason or source)
+    described = getattr(error, "source_task", None)
+    if described is None:
+        return Cancellation(cause, reason)
+    match = _TRIO_TASK.fullmatch(described)
+    if match is None:
+        return Cancellation(cause, reason, described)
+    name, task_id = match["name"], int(match["id"], 16)
+    if cause == "sibling_failed" and task_id in failed_tasks:
+        return Cancellation(cause, reason, *failed_tasks[task_id])
+    return Cancellation(cause, reason, name, task_spans.span_of(name, task_id=task_id))
+
+
+def _one_that_knows(error: Any) -> Any:
+    """The exception that trio raised, for one that anyio's task group has raised from it, or from a group of them."""
+    for known in (error, error.__cause__, error.__context__):
+        for one, _ in leaves(known) if isinstance(known, BaseExceptionGroup) else [(known, "")]:
+            if isinstance(one, type(error)) and getattr(one, "source", "unknown") != "unknown":
+                return one
+    return error
 
 
 def task_name(described: str) -> str:
     """The name in a task's repr, or the repr where no name is found in it."""
-    match = _TASK_NAME.search(described)
-    return (match["name"] or match["trio"]) if match else described
+    match = _ASYNCIO_TASK.match(described) or _TRIO_TASK.match(described)
+    return match["name"] if match else described
 
 
 def is_being_cancelled(error: BaseException) -> bool:

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterable, AsyncIterator
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
+from prela.core import log
+from prela.core.causality import Pulls, has_room, time_of, waiting_span
 from prela.core.context import Scope
 from prela.core.span import Span
 
@@ -17,7 +19,8 @@ def trace_stream(aiter: AsyncIterable[T], span: Span) -> "TracedStream[T]":
     produces an item, and never while the consumer uses one. At its end `prela.stream.outcome` is completed,
     closed_early, cancelled, error, or abandoned (collected without having been read to its end or closed).
 
-    Everything else the stream can do is still to be found on what is returned.
+    The span that reads it tells when it waited for the next item, in a link (`docs/causality.md`). Everything else the
+    stream can do is still to be found on what is returned.
     """
     return TracedStream(aiter, span)
 
@@ -32,6 +35,7 @@ class TracedStream(Generic[T]):
         self._span = span
         self._scope = Scope(span)
         self._ended = False
+        self._pulls: Pulls | None = None
 
     def __aiter__(self) -> Self:
         return self
@@ -90,11 +94,33 @@ class TracedStream(Generic[T]):
 
     async def _inside(self, step: Any) -> Any:
         """Await a step of the stream's own code with the span current."""
+        waiter, since = self._begin_wait()
         tokens = self._scope.enter()
         try:
             return await step if hasattr(step, "__await__") else step
         finally:
             self._scope.leave(tokens)
+            if waiter is not None:
+                self._end_wait(waiter, since)
+
+    def _begin_wait(self) -> tuple[Span | None, int]:
+        """The span that waits for the step that begins, and since when; None where none that records does."""
+        try:
+            span = self._span
+            waiter = waiting_span() if span.is_recording else None
+            return (None, 0) if waiter is None or waiter is span else (waiter, time_of(waiter))
+        except Exception as error:
+            log.failed("trace_stream", error)
+            return None, 0
+
+    def _end_wait(self, waiter: Span, since: int) -> None:
+        try:
+            if self._pulls is None or self._pulls.waiter is not waiter:
+                self._pulls = Pulls(waiter, self._span) if has_room(waiter) else None
+            if self._pulls is not None:
+                self._pulls.add(since, time_of(waiter))
+        except Exception as error:
+            log.failed("trace_stream", error)
 
     async def _closing(self, step: Any) -> Any:
         """Await what closes the stream, and end the span by how that went."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
+from prela.aio import task_spans
 from prela.core import log
 from prela.core.span import Span
 from prela.core.tracer import _INTERNAL, CURRENT, Links, Parent, _Current
@@ -23,24 +24,31 @@ TASK_ID: Final = "prela.task.id"
 class AsyncSpan:
     """What `Tracer.aspan` returns: `async with` it, and the span is current inside."""
 
-    __slots__ = ("_span",)
+    __slots__ = ("_group", "_task_id", "span")
 
-    def __init__(self, span: Span) -> None:
-        self._span = span
+    def __init__(self, span: Span, group: str = "") -> None:
+        self.span: Span = span
+        self._group = group
+        self._task_id: int | None = None
 
     async def __aenter__(self) -> Span:
-        span = self._span
+        span = self.span
         if span.is_recording:
             _attach(span)
         span.__enter__()
         if span.is_recording:
-            _note_task(span)
+            self._task_id = _note_task(span, self._group)
         return span
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._span.__exit__(exc_type, exc, traceback)
+        self.span.__exit__(exc_type, exc, traceback)
+        if self._task_id is not None:
+            try:
+                task_spans.leave(self._task_id)
+            except Exception as error:
+                log.failed("leaving a task's span", error)
 
 
 class Tracer(CoreTracer):
@@ -94,15 +102,19 @@ def _attach(span: Span) -> None:
         log.failed("attaching to the loop", error)
 
 
-def _note_task(span: Span) -> None:
+def _note_task(span: Span, group: str) -> int | None:
+    """Record the task; its id, if this is the first of our spans that it is in."""
     try:
         import anyio  # not at the top: `import prela` stays quick
 
         task = anyio.get_current_task()
-        span.set_attribute(TASK_NAME, task.name or "")
-        span.set_attribute(TASK_ID, task.id)
+        name, task_id = task.name or "", task.id
+        span.set_attribute(TASK_NAME, name)
+        span.set_attribute(TASK_ID, task_id)
+        return task_id if task_spans.enter(task_id, name, span, group) else None
     except Exception as error:
         log.debug("prela: no task to record: %s", error)
+        return None
 
 
 tracer: Final = Tracer()

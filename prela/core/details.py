@@ -135,6 +135,8 @@ class Details:
         message = {} if outcome.message is None else {"message": outcome.message}
         self.status_message = self._copied(limits, message).get("message")
         attributes.update(outcome.attributes)
+        if outcome.later is not None:
+            self.deferred.append(outcome.later)
         for error, branch in outcome.exceptions:
             recorded = exception_attributes(error, branch)
             self.add_event(limits._replace(events=len(self.events) + 1), "exception", at, recorded)

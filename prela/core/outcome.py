@@ -3,22 +3,31 @@
 What counts as a cancellation is handed in as an `Explain`, because the loops' exceptions are not known here.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from prela.core.private import WITHHELD, is_quote, is_withheld, without_secrets
+from prela.record.causality import (
+    CANCEL_BY,
+    CANCEL_BY_SPAN,
+    CANCEL_CAUSE,
+    CANCEL_REASON,
+    CANCEL_SCOPE,
+    CANCEL_SCOPE_SPAN,
+)
 from prela.record.enums import SpanStatus
 
 LEAF_EVENTS: Final = 64
 """How many exceptions of a group are recorded one by one; their number is recorded always."""
 _STACK_FRAMES: Final = 100
 
-CANCEL_CAUSE: Final = "prela.cancel.cause"
-CANCEL_REASON: Final = "prela.cancel.reason"
-CANCEL_BY: Final = "prela.cancel.by"
 STREAM_OUTCOME: Final = "prela.stream.outcome"
 BRANCH: Final = "prela.exception.branch"
 LEAVES: Final = "prela.exception.leaves"
+
+
+Settle = Callable[[BaseException, Any], None]
+"""Is told of an error that leaves a span, and of the span: it may say why others, inside it, were cancelled."""
 
 
 class Cancellation(NamedTuple):
@@ -28,11 +37,23 @@ class Cancellation(NamedTuple):
     """deadline, explicit, sibling_failed, shutdown or unknown."""
     reason: str | None = None
     by: str | None = None
-    """The task that asked for it."""
+    """The task that asked for it, or that failed."""
+    by_span: str | None = None
+    """The id of its span."""
+    scope: str | None = None
+    """The name of the span that the deadline was set in."""
+    scope_span: str | None = None
+    """The id of that span."""
+    later: Callable[[], Mapping[str, object]] | None = None
+    """Returns, when the span is exported, the attributes that have become known since."""
 
 
 Explain = Callable[[BaseException], Cancellation | None]
 """Returns what is known of a cancellation, or None for an exception that is none."""
+
+
+def settle_nothing(error: BaseException, span: Any) -> None:
+    """For programs without an event loop."""
 
 
 def explain_builtin(error: BaseException) -> Cancellation | None:
@@ -50,6 +71,8 @@ class Outcome(NamedTuple):
     attributes: dict[str, Any]
     exceptions: list[tuple[BaseException, str | None]]
     """Those to record as events, each with its branch in the group ("0.1": second child of the first), or None."""
+    later: Callable[[], Mapping[str, object]] | None = None
+    """As `Cancellation.later`."""
 
 
 def judge(error: BaseException, explain: Explain, *, stream: bool = False) -> Outcome:
@@ -90,9 +113,16 @@ def _judge_group(group: "BaseExceptionGroup[BaseException]", explain: Explain) -
 
 def _cancelled(cancellation: Cancellation) -> Outcome:
     reason = None if cancellation.reason is None else recordable(cancellation.reason)
-    attributes = {CANCEL_CAUSE: cancellation.cause, CANCEL_REASON: reason, CANCEL_BY: cancellation.by}
+    attributes = {
+        CANCEL_CAUSE: cancellation.cause,
+        CANCEL_REASON: reason,
+        CANCEL_BY: cancellation.by,
+        CANCEL_BY_SPAN: cancellation.by_span,
+        CANCEL_SCOPE: cancellation.scope,
+        CANCEL_SCOPE_SPAN: cancellation.scope_span,
+    }
     known = {key: value for key, value in attributes.items() if value is not None}
-    return Outcome(SpanStatus.CANCELLED, None, known, [])
+    return Outcome(SpanStatus.CANCELLED, None, known, [], cancellation.later)
 
 
 def leaves(group: "BaseExceptionGroup[BaseException]") -> Iterator[tuple[BaseException, str]]:

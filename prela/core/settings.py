@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prela.core.buffer import Buffer
 from prela.core.ids import IdGenerator
-from prela.core.outcome import Explain, explain_builtin
+from prela.core.outcome import Explain, Settle, explain_builtin, settle_nothing
 from prela.core.sampler import AlwaysOn, Sampler, verdict_on_roots
 from prela.core.span_context import SpanContext
 from prela.core.tail import Tail, TailSampling
@@ -70,6 +70,7 @@ class Settings:
         "sampler",
         "service_name",
         "span_class",
+        "settle",
         "tail",
         "unsampled",
         "verdict_on_roots",
@@ -88,6 +89,7 @@ class Settings:
         capture_content: bool = True,
         limits: Limits | None = None,
         explain: Explain = explain_builtin,
+        settle: Settle = settle_nothing,
         tail_sampling: TailSampling | None = None,
         clock: Callable[[], int] = monotonic_ns,
         wall_clock: Callable[[], int] = time_ns,
@@ -115,6 +117,7 @@ class Settings:
         self.capture_content: bool = capture_content
         """Whether integrations record what is said to a model, and what it says."""
         self.explain: Explain = explain
+        self.settle: Settle = settle
         self.clock: Callable[[], int] = clock
         """Nanoseconds that never go back; durations come from it."""
         self.wall_clock: Callable[[], int] = wall_clock
@@ -135,6 +138,7 @@ class Settings:
             capture_content=self.capture_content,
             limits=self.limits,
             explain=self.explain,
+            settle=self.settle,
             tail_sampling=None if self.tail is None else self.tail.policy,
             clock=self.clock,
             wall_clock=self.wall_clock,

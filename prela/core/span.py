@@ -316,6 +316,8 @@ class Span(ReadableSpan):
                     withhold_quoting(error)
                 outcome = judge(error, settings.explain, stream=stream)
                 details.record_outcome(self._attributes, settings.limits, outcome, end)
+                if outcome.status is SpanStatus.ERROR:
+                    settings.settle(error, self)
         except Exception as failure:
             log.failed("telling how a span ended", failure)
             details.status = SpanStatus.ERROR

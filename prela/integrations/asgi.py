@@ -31,7 +31,7 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 FIRST_BYTE: Final = "prela.http.time_to_first_byte"
 """Seconds from the start of the span to the first byte of the body that was handed to the server."""
 CLOSE_CODE: Final = "prela.websocket.close_code"
-CLIENT_DISCONNECT: Final = "client_disconnect"
+CLIENT_DISCONNECT: Final = "disconnect"
 
 _SEEN: Final = "prela.traced"
 """Stands in the scope of a request that is traced already: an application inside another is not traced twice."""

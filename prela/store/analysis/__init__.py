@@ -11,6 +11,7 @@ All are iterative and take O(n log n). `docs/analysis.md` shows what each says, 
 from prela.store.analysis.comparison import Change, Comparison, Place, compare
 from prela.store.analysis.concurrency import Concurrency, Profile, Step, concurrency, profile
 from prela.store.analysis.critical_path import CriticalPath, Segment, critical_path
+from prela.store.analysis.deadlines import Deadline, deadlines
 from prela.store.analysis.idle_gaps import Gap, idle_gaps
 from prela.store.analysis.self_time import SelfTime, self_times
 
@@ -19,6 +20,7 @@ __all__ = [
     "Comparison",
     "Concurrency",
     "CriticalPath",
+    "Deadline",
     "Gap",
     "Place",
     "Profile",
@@ -28,6 +30,7 @@ __all__ = [
     "compare",
     "concurrency",
     "critical_path",
+    "deadlines",
     "idle_gaps",
     "profile",
     "self_times",

@@ -29,7 +29,8 @@ class CriticalPath(NamedTuple):
     segments: tuple[Segment, ...]
     """In the order of time: each begins where the one before ends; together they cover the roots' extent."""
     basis: Literal["joins", "timing", "mixed"]
-    """How it is known who waited for whom: every wait on the path was recorded, none was, or some were."""
+    """How it is known who waited for whom. "joins" is exact: every wait of a task for another on the path was recorded.
+    "timing" is judged by when spans ended; "mixed" is some of both."""
 
 
 def critical_path(roots: Sequence[Node] | FlatForest, *, now: int | None = None) -> CriticalPath:
@@ -48,6 +49,15 @@ def critical_path(roots: Sequence[Node] | FlatForest, *, now: int | None = None)
     return CriticalPath(tuple(reversed(walk.segments)), walk.basis)
 
 
+class _Limit(NamedTuple):
+    """Before this time the path is this span's."""
+
+    time: int
+    span: int
+    is_call: bool
+    """Whether it is there because the span began to wait for another then, which did nothing for it before."""
+
+
 class _Walk:
     """Backwards in time, from what ended to what it had waited for.
 
@@ -63,7 +73,7 @@ class _Walk:
         self._blockers = Blockers(forest)
         self._lists: dict[int, list[Blocker]] = {}
         self._next: dict[int, int] = {}
-        self._limits: list[tuple[int, int]] = []
+        self._limits: list[_Limit] = []
         self._joined = self._timed = 0
         self._floors = list(forest.starts)
         for i, parent in enumerate(forest.parents):
@@ -92,14 +102,23 @@ class _Walk:
             blocker = self._blocker(span, cursor, floor)
             if blocker is not None:
                 self.spend(span, blocker.until)
-                span, cursor = blocker.span, self._forest.ends[blocker.span]
+                span = blocker.span
+                cursor = self._forest.ends[span] if blocker.entry is None else blocker.entry
                 continue
             self.spend(span, floor)
             cursor = floor
-            if self._limits and self._limits[-1][0] == floor:
-                _, span = self._limits.pop()
+            if self._limits and self._limits[-1].time == floor:
+                span = self._limits.pop().span
             else:
-                span = self._open_above(span, cursor)
+                span = self._before(span, cursor)
+
+    def _before(self, span: int, time: int) -> int:
+        """What led to a span that started at this time: the span that created its task, or one above."""
+        creator = self._blockers.creator(span) if self._forest.starts[span] == time else None
+        # Strictly earlier, so that the walk always gets on: records may say that spans created each other.
+        if creator is not None and self._floors[creator] < time <= self._forest.ends[creator]:
+            return creator
+        return self._open_above(span, time)
 
     def _open_above(self, span: int, time: int) -> int:
         """What was open above a span at this time; -1 for nothing, where a join led to what its parents left behind."""
@@ -111,7 +130,7 @@ class _Walk:
     def _floor(self, span: int) -> int:
         """Where a span's part in the path begins: not before any span above it, nor before what gave it up."""
         floor = self._floors[span]
-        return max(floor, self._limits[-1][0]) if self._limits else floor
+        return max(floor, self._limits[-1].time) if self._limits else floor
 
     def _blocker(self, span: int, cursor: int, floor: int) -> Blocker | None:
         """The next blocker of `span` that ended between the floor and the cursor, taken up."""
@@ -126,10 +145,20 @@ class _Walk:
             self._next[span] += 1
             if blocker.until > cursor or self._floors[blocker.span] >= min(self.frontier, blocker.until):
                 continue
-            limit = released_by(blockers, at, self._forest.records[span], self._forest)
-            if limit is not None and limit > max(floor, self._floors[blocker.span]):
-                self._limits.append((limit, span))
-            self._joined += blocker.is_joined
-            self._timed += not blocker.is_joined
+            self._limit(blockers, at, span, floor)
+            self._joined += blocker.is_known and blocker.is_recorded
+            self._timed += not blocker.is_known
             return blocker
         return None
+
+    def _limit(self, blockers: list[Blocker], at: int, waiting: int, floor: int) -> None:
+        """Have the walk come back to the waiting span where what it is about to enter had no part in it yet."""
+        blocker = blockers[at]
+        if blocker.is_join:
+            begun = self._forest.starts[blocker.span]
+            while self._limits and self._limits[-1].is_call and begun < self._limits[-1].time:
+                self._limits.pop()  # what is waited for now ran before the call, too
+        released = released_by(blockers, at, self._forest.records[waiting], self._forest)
+        for time, is_call in ((released, False), (blocker.since, True)):
+            if time is not None and time > max(floor, self._floors[blocker.span]):
+                self._limits.append(_Limit(time, waiting, is_call))
