@@ -88,10 +88,10 @@ def grouped(records: Iterable[SpanRecord]) -> list[Group]:
     groups: dict[str, tuple[Group, dict[str, Scope]]] = {}
     recent: dict[tuple[object, ...], list[SpanRecord]] = {}  # by identity: most records share their resource
     for record in records:
-        scope, rest = record.scope, record.otlp
-        key = (id(record.resource), record.service_name, id(scope) if scope else 0, id(rest) if rest else 0)
-        if key in recent:
-            recent[key].append(record)
+        key = (id(record.resource), record.service_name, id(record.scope or None), id(record.otlp or None))
+        together = recent.get(key)
+        if together is not None:
+            together.append(record)
             continue
         resource_spans, scope_spans = _resource_spans_of(record), _scope_spans_of(record)
         group, scopes = groups.setdefault(repr(resource_spans), (Group(resource_spans, []), {}))

@@ -17,9 +17,13 @@ SPANS: Final = 2
 _TABLE: Final = 2048
 _LARGE: Final = 1 << 63
 _KEYS: Final = 4096
-"""Keys whose bytes are remembered; programs have few, and one that makes them up must not fill the memory."""
+"""Keys, names and texts whose bytes are remembered, of each; most programs have few, and one that makes them up must
+not fill the memory."""
+_SHORT: Final = 100
+"""Bytes from which on they are not."""
+_WITHOUT_MESSAGE: Final = frozenset({"success", "cancelled"})
 
-_times: Final = Struct("<BQBQ").pack
+_kind_and_times: Final = Struct("<BBBQBQ").pack
 _double: Final = Struct("<BBd").pack
 _flags: Final = Struct("<HI").pack
 
@@ -52,6 +56,8 @@ _TEXTS: Final = [_text_head(size) for size in range(_TABLE)]
 _NUMBERS: Final = [_number(value) for value in range(_TABLE)]
 _PAIRS: Final = [b"J" + length for length in _VARINTS]
 _heads: dict[str, bytes] = {}
+_names: dict[str, bytes] = {}
+_texts: dict[str, bytes] = {}
 
 
 def encode_plain(records: Sequence[SpanRecord], cancelled_as: str) -> bytes | None:
@@ -75,74 +81,69 @@ def _span(record: SpanRecord, cancelled_as: str) -> bytes | None:
     end = record.end_time_unix_nano
     if record.events or record.links or record.otlp or record.dropped or record.trace_state or not end:
         return None
-    status, attributes = record.status, record.attributes
-    marks: dict[str, Any] | None = None
-    if meaning.implied_type(attributes) != record.span_type:
-        marks = meaning.hints_of_type(record.span_type, attributes)
+    attributes: Mapping[str, Any] = record.attributes
     code = b""
-    if status != "success" or record.status_message is not None:
-        if status != "cancelled" or record.status_message is not None:
+    if record.status != "success" or record.span_type != "custom" or not meaning.TELLING.isdisjoint(attributes):
+        if record.status not in _WITHOUT_MESSAGE:
             return None
-        if cancelled_as == "error":
-            code = b"\x7a\x02\x18\x02"
-        marks = {**(marks or {}), meaning.STATUS: "cancelled"}
-    kind = meaning.KINDS.get(record.kind)
-    trace_id, span_id = bytes.fromhex(record.trace_id), bytes.fromhex(record.span_id)
-    parent_id = record.parent_span_id
-    parent = b"" if parent_id is None else b'"\x08' + bytes.fromhex(parent_id)
-    if kind is None or len(trace_id) != 16 or len(span_id) != 8 or len(parent) not in (0, 10):
+        marks = meaning.hints_of_type(record.span_type, attributes)
+        if record.status == "cancelled":
+            marks[meaning.STATUS] = "cancelled"
+            code = b"\x7a\x02\x18\x02" if cancelled_as == "error" else b""
+        attributes = meaning.marked(attributes, marks)
+    kind, ids, pairs = meaning.KINDS.get(record.kind), _ids(record), encode_attributes(attributes)
+    if kind is None or ids is None or pairs is None or record.status_message is not None:
         return None
-    pairs = encode_attributes(meaning.marked(attributes, marks or {}))
-    if pairs is None:
-        return None
-    name = record.name.encode()
-    size = len(name)
-    return b"".join(
-        (
-            b"\x0a\x10",
-            trace_id,
-            b"\x12\x08",
-            span_id,
-            parent,
-            b"*",
-            _VARINTS[size] if size < _TABLE else varint(size),
-            name,
-            b"0",
-            _VARINTS[kind],
-            _times(0x39, record.start_time_unix_nano, 0x41, end),
-            *pairs,
-            code,
-            _flags(0x0185, record.flags),
-        )
-    )
+    name = _names.get(record.name) or _name(record.name)
+    times = _kind_and_times(0x30, kind, 0x39, record.start_time_unix_nano, 0x41, end)
+    return b"".join((ids, name, times, *pairs, code, _flags(0x0185, record.flags)))
+
+
+def _ids(record: SpanRecord) -> bytes | None:
+    """The three ids, each behind its tag and its length: in hexadecimal, so that all is read in one go."""
+    trace_id, span_id, parent_id = record.trace_id, record.span_id, record.parent_span_id
+    if parent_id is None:
+        found, size = bytes.fromhex(f"0a10{trace_id}1208{span_id}"), 28
+    else:
+        found, size = bytes.fromhex(f"0a10{trace_id}1208{span_id}2208{parent_id}"), 38
+        if len(parent_id) != 16:
+            return None
+    # Of the bytes too: `fromhex` passes over spaces.
+    return found if len(trace_id) == 32 and len(span_id) == 16 and len(found) == size else None
+
+
+def _name(name: str) -> bytes:
+    """The span's name behind its tag and its length."""
+    data = name.encode()
+    found = b"*" + varint(len(data)) + data
+    if len(_names) < _KEYS and len(data) < _SHORT:
+        _names[name] = found
+    return found
 
 
 def encode_attributes(attributes: Mapping[str, Any]) -> list[bytes] | None:
     """Return the attributes of a span as pieces of it; None if one of them is a list, a map or a large integer."""
-    found, heads = [], _heads
+    found: list[bytes] = []
     for key, value in attributes.items():
         kind = type(value)
-        head = heads.get(key) or _head(key)
         if kind is str:
-            data = value.encode()
-            size = len(data)
-            pair = head + (_TEXTS[size] if size < _TABLE else _text_head(size)) + data
+            data = _texts.get(value) or _text(value)
         elif kind is int:
             if 0 <= value < _TABLE:
-                pair = head + _NUMBERS[value]
+                data = _NUMBERS[value]
             elif -_LARGE <= value < _LARGE:
-                pair = head + _number(value)
+                data = _number(value)
             else:
                 return None
         elif kind is float:
-            pair = head + _double(9, 0x21, value)
+            data = _double(9, 0x21, value)
         elif kind is bool:
-            pair = head + (b"\x02\x10\x01" if value else b"\x02\x10\x00")
+            data = b"\x02\x10\x01" if value else b"\x02\x10\x00"
         else:
             return None
-        size = len(pair)
-        found.append(_PAIRS[size] if size < _TABLE else b"J" + varint(size))
-        found.append(pair)
+        head = _heads.get(key) or _head(key)
+        size = len(head) + len(data)
+        found += (_PAIRS[size] if size < _TABLE else b"J" + varint(size), head, data)
     return found
 
 
@@ -150,6 +151,16 @@ def _head(key: str) -> bytes:
     """What a KeyValue begins with: its key, and the tag of its value."""
     data = key.encode()
     head = b"\x0a" + varint(len(data)) + data + b"\x12"
-    if len(_heads) < _KEYS and len(data) < 100:
+    if len(_heads) < _KEYS and len(data) < _SHORT:
         _heads[key] = head
     return head
+
+
+def _text(value: str) -> bytes:
+    """A text as an AnyValue, behind its length."""
+    data = value.encode()
+    size = len(data)
+    found = (_TEXTS[size] if size < _TABLE else _text_head(size)) + data
+    if size < _SHORT and len(_texts) < _KEYS:
+        _texts[value] = found
+    return found
