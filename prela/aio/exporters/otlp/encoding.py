@@ -21,7 +21,7 @@ _PIECE: Final = 64 * 1024
 
 
 class Encoding(Protocol):
-    """`prela.record.otlp_protobuf` and `otlp_json`."""
+    """`prela.record.otlp.as_protobuf` and `as_json`."""
 
     @property
     def CONTENT_TYPE(self) -> str:  # noqa: N802  (a constant of a module)

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from struct import Struct
 from typing import Any, Final
 
-from prela.record import otlp_meaning as meaning
 from prela.record.model import SpanRecord
+from prela.record.otlp import meaning
 
 SPANS: Final = 2
 """ScopeSpans.spans."""
