@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.abc
 
-from prela.aio.assembly import make_settings, set_up_integrations, worker_maker
+from prela.aio.assembly import import_what_the_worker_needs, make_settings, set_up_integrations, worker_maker
 from prela.aio.process import process
 from prela.aio.tracer import Tracer, tracer
 from prela.aio.worker import Worker
@@ -163,4 +163,5 @@ def open_tracer(
         exit_timeout=exit_timeout,
         continue_trace=continue_trace,
     )
+    import_what_the_worker_needs(config)
     return OpenTracer(config)

@@ -24,6 +24,10 @@ class ConnectionFailedError(Exception):
     """No answer came, for a reason that may pass."""
 
 
+class UntrustedServerError(Exception):
+    """The server's certificate is not one that is trusted, and will not be the next time."""
+
+
 class Answer(NamedTuple):
     """What the receiver said."""
 
@@ -50,6 +54,7 @@ class Connection:
 
         Raises:
             ConnectionFailedError: There was none.
+            UntrustedServerError: Its certificate is not trusted.
             Exception: It could not even be tried, and trying again would change nothing.
         """
         client = self._client_here()
@@ -61,6 +66,8 @@ class Connection:
         except TimeoutError:
             raise ConnectionFailedError(f"no answer from {_shown(url)} within {timeout:g} s") from None
         except _PASSING as error:
+            if (untrusted := _untrusted(error)) is not None:
+                raise UntrustedServerError(f"{_shown(url)}: {untrusted.verify_message}") from None
             raise ConnectionFailedError(f"{_shown(url)}: {type(error).__name__}: {error}") from None
 
     async def aclose(self) -> None:
@@ -102,6 +109,14 @@ def _tls(settings: OtlpSettings) -> ssl.SSLContext | bool:
     if settings.client_certificate is not None:
         context.load_cert_chain(settings.client_certificate, settings.client_key)
     return context
+
+
+def _untrusted(error: BaseException) -> ssl.SSLCertVerificationError | None:
+    """What the TLS library said of the certificate, if that is why there is no connection."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
+        cause = cause.__cause__ or cause.__context__
+    return cause
 
 
 async def _beginning(response: httpx2.Response) -> bytes:
