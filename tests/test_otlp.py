@@ -472,6 +472,21 @@ def test_our_bytes_are_those_of_the_official_messages(records: list[SpanRecord])
     assert as_json.encode_records(records) == encoded(as_json, records, piece=1)
 
 
+@pytest.mark.parametrize(
+    "ids",
+    [
+        {"trace_id": "1" * 30 + "  ", "parent_span_id": "2" * 18},
+        {"trace_id": "1" * 31, "span_id": "3" * 17},
+        {"span_id": "3" * 14 + "  ", "parent_span_id": "2" * 18},
+        {"parent_span_id": "2" * 15},
+        {"trace_id": "x" * 32},
+    ],
+    ids=repr,
+)
+def test_ids_that_are_none_are_not_taken_for_others(ids: dict[str, str]) -> None:
+    assert as_protobuf.encode_spans([record("bad", **ids), record("good")])[1] == 1
+
+
 FLAT = st.dictionaries(
     NAMES,
     st.booleans()
