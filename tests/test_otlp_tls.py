@@ -131,3 +131,12 @@ async def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatc
         with pytest.raises(RetryableExportError), anyio.fail_after(30):
             await export("http://collector.invalid/v1/traces", timeout=5)
     assert len(proxy.requests) == 1
+
+
+async def test_a_name_and_a_password_in_the_url_are_sent_as_authorization() -> None:
+    with Collector() as collector:
+        await export(collector.endpoint.replace("//", "//me%40home:p%3Aw@"))
+        await export(collector.endpoint)
+    first, second = collector.requests
+    assert first.headers["authorization"] == "Basic bWVAaG9tZTpwOnc="  # me@home:p:w
+    assert "authorization" not in second.headers

@@ -162,7 +162,7 @@ class OtlpExporter:
     async def _post(self, content: bytes) -> Answer:
         body = await compressed(content) if self._gzip else content
         try:
-            return await self._connection.post(body, {})
+            return await self._connection.post(body)
         except ConnectionFailedError as error:
             raise RetryableExportError(str(error)) from None
 
