@@ -492,6 +492,8 @@ FLAT = st.dictionaries(
     st.booleans()
     | st.integers(-(2**63), 2**63 - 1)
     | st.integers(0, 3000)
+    | st.integers(0, 2**22)
+    | st.sampled_from([2**7 - 1, 2**7, 2**14 - 1, 2**14, 2**21 - 1, 2**21])
     | st.floats()
     | TEXT
     | st.text("x", min_size=120),

@@ -16,6 +16,8 @@ SPANS: Final = 2
 """ScopeSpans.spans."""
 _TABLE: Final = 2048
 _LARGE: Final = 1 << 63
+_ONE_BYTE, _TWO_BYTES, _THREE_BYTES = 1 << 7, 1 << 14, 1 << 21
+"""The first numbers that take more bytes than one, two and three."""
 _KEYS: Final = 4096
 """Keys, names and texts whose bytes are remembered, of each; most programs have few, and one that makes them up must
 not fill the memory."""
@@ -45,7 +47,14 @@ def _text_head(size: int) -> bytes:
 
 
 def _number(value: int) -> bytes:
-    """An AnyValue's length, and the AnyValue; negative numbers as their complement to 2^64."""
+    """An AnyValue's length, and the AnyValue; negative numbers as their complement to 2^64.
+
+    Those of two and three bytes, such as most counts are, in one go.
+    """
+    if _ONE_BYTE <= value < _TWO_BYTES:
+        return bytes((3, 0x18, value & 0x7F | 0x80, value >> 7))
+    if _TWO_BYTES <= value < _THREE_BYTES:
+        return bytes((4, 0x18, value & 0x7F | 0x80, value >> 7 & 0x7F | 0x80, value >> 14))
     inner = b"\x18" + varint(value & 0xFFFF_FFFF_FFFF_FFFF)
     return varint(len(inner)) + inner
 
