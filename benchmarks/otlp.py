@@ -53,10 +53,10 @@ _PRELA_ALONE = (
 import anyio
 from prela.aio.exporters.otlp import OtlpExporter
 from prela.aio.pacing import on_private_loop
-from prela.record import otlp_protobuf
+from prela.record.otlp import as_protobuf
 from prela.record.otlp import Records, grouped
 import msgspec
-received = list(Records(otlp_protobuf.decode_request(body)))
+received = list(Records(as_protobuf.decode_request(body)))
 records = [msgspec.structs.replace(record, scope={}) for record in received]  # as a program of ours has them
 async def main():
     on_private_loop.set(True)
@@ -68,7 +68,7 @@ async def main():
     cpu = time.process_time() - began
     await exporter.aclose()
     (group,) = grouped(records)
-    sent = otlp_protobuf.encode_request([(group, [[otlp_protobuf.encode_spans(records)[0]]])])
+    sent = as_protobuf.encode_request([(group, [[as_protobuf.encode_spans(records)[0]]])])
     print(cpu / len(records) / int(sys.argv[2]) * 1e6, len(sent) / len(records))
 anyio.run(main)
 """
@@ -84,7 +84,7 @@ prela.init("benchmark", OtlpExporter(sys.argv[2]))
     + end_to_end._WORK
     + """
 spans(prela.get_tracer().span, int(sys.argv[1]))
-assert prela.sync.shutdown(), prela.statistics()
+assert prela.sync.shutdown(timeout=60), prela.statistics()
 """
 )
 

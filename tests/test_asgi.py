@@ -133,6 +133,17 @@ async def test_methods_that_are_none_of_https_do_not_vary_the_name(
     assert {key: value for key, value in record.attributes.items() if "method" in key} == attributes
 
 
+async def test_methods_of_ones_own_are_told_by_name_where_they_are_named(recorder: Recorder) -> None:
+    await serve(answering(START, BODY), request(method="PURGE"), methods=["GET", "PURGE"])
+    await serve(answering(START, BODY), request(method="POST"), methods=["GET", "PURGE"])
+    assert recorder.names == ["PURGE", "HTTP"]
+
+
+async def test_the_root_that_a_proxy_names_is_part_of_the_route(recorder: Recorder) -> None:
+    await serve(starlette_app(), {**request("/api/users/7/items/3"), "root_path": "/api"})
+    assert only(recorder).attributes["http.route"] == "/api/users/{user}/items/{item:int}"
+
+
 def test_secrets_of_urls_are_not_recorded() -> None:
     assert url_to_record("https://me:pw@x.org:1/a?b=1&Signature=s#f") == (
         "https://REDACTED:REDACTED@x.org:1/a?b=1&Signature=REDACTED#f"
@@ -257,7 +268,8 @@ async def test_an_exception_is_recorded_and_raised_even_after_the_answer(recorde
 
 async def test_an_application_that_does_not_answer_is_an_error(recorder: Recorder) -> None:
     await serve(answering())
-    assert only(recorder).status == "error"
+    record = only(recorder)
+    assert (record.status, record.attributes["error.type"]) == ("error", "_OTHER")
 
 
 async def test_a_client_that_went_away_is_a_cancellation(recorder: Recorder) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("typer", reason="the command line is an extra")
 
-from prela.record import jsonl, otlp_json
-from prela.record.otlp import Records
+from prela.record import jsonl
+from prela.record.otlp import Records, as_json
 from tests.test_cli_finding import run
 from tests.traces import Draft, records_of, span
 
@@ -94,7 +94,7 @@ def test_export_to_perfetto_is_one_document_with_a_slice_a_span(folder: Path, tm
 
 def test_export_to_otlp_is_one_request_that_holds_the_same_spans(folder: Path) -> None:
     done = run(folder, "export", "a", "--to", "otlp-json")
-    found = list(Records(otlp_json.decode_request(done.stdout_bytes)))
+    found = list(Records(as_json.decode_request(done.stdout_bytes)))
     stored = [record for path in folder.glob("*.jsonl") for record in jsonl.Lines(path.read_bytes().splitlines())]
     assert sorted(map(jsonl.encode, found)) == sorted(
         jsonl.encode(record) for record in stored if record.trace_id.startswith("a")

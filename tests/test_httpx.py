@@ -1,9 +1,11 @@
 """Requests of httpx and httpx2: a client span each, the trace carried on, and the libraries as they were afterwards."""
 
-from collections.abc import Iterator
+import gc
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx
 import httpx2
 import pytest
@@ -12,6 +14,7 @@ import prela
 from prela import get_tracer
 from prela.integrations.httpx import instrument, uninstrument
 from prela.testing import Recorder, recording
+from prela.testing.otlp_collector import Collector
 
 pytestmark = pytest.mark.anyio
 
@@ -105,6 +108,121 @@ async def test_a_cancelled_request_is_cancelled(recorder: Recorder, library: Any
     with anyio.move_on_after(0.01):
         await library.AsyncClient(transport=library.MockTransport(never)).get("http://x/")
     assert recorder["GET"].status == "cancelled"
+
+
+class Pieces:
+    """A body that comes in pieces, and may fail after them."""
+
+    def __init__(self, *pieces: bytes, error: BaseException | None = None) -> None:
+        self.pieces = pieces
+        self.error = error
+        self.is_closed = False
+
+    def of(self, library: Any) -> Any:
+        outer = self
+
+        class Stream(library.SyncByteStream, library.AsyncByteStream):  # type: ignore[misc, name-defined]
+            def __iter__(self) -> Iterator[bytes]:
+                yield from outer.pieces
+                if outer.error is not None:
+                    raise outer.error
+
+            async def __aiter__(self) -> AsyncIterator[bytes]:
+                for piece in self:
+                    await anyio.lowlevel.checkpoint()
+                    yield piece
+
+            def close(self) -> None:
+                outer.is_closed = True
+
+            async def aclose(self) -> None:
+                outer.is_closed = True
+
+        return Stream()
+
+
+def answering(library: Any, pieces: Pieces, status: int = 200) -> dict[str, Any]:
+    return {"transport": library.MockTransport(lambda request: library.Response(status, stream=pieces.of(library)))}
+
+
+async def test_the_span_of_a_streamed_answer_ends_when_it_was_read(recorder: Recorder, library: Any) -> None:
+    pieces = Pieces(b"a", b"b")
+    with library.Client(**answering(library, pieces)) as one, one.stream("GET", "http://x/") as response:
+        assert recorder.names == []
+        assert list(response.iter_raw()) == [b"a", b"b"]
+        assert recorder.names == ["GET"]
+    assert pieces.is_closed
+    async with library.AsyncClient(**answering(library, pieces)) as other:
+        async with other.stream("GET", "http://x/") as response:
+            assert recorder.names == ["GET"]
+            assert await response.aread() == b"ab"
+    assert [record.attributes["prela.stream.outcome"] for record in recorder.records] == ["completed", "completed"]
+    assert {record.status for record in recorder.records} == {"success"}
+
+
+async def test_while_a_body_is_read_its_span_is_not_current(recorder: Recorder, library: Any) -> None:
+    with get_tracer().span("caller") as caller:
+        async with library.AsyncClient(**answering(library, Pieces(b"a", b"b"))) as client:
+            async with client.stream("GET", "http://x/") as response:
+                async for _ in response.aiter_raw():
+                    assert prela.get_current_span() is caller
+                    with get_tracer().span("work"):
+                        pass
+    assert recorder.tree() == "caller\n  GET\n  work\n  work"
+
+
+async def test_a_streamed_answer_that_is_closed_early_says_so(recorder: Recorder, library: Any) -> None:
+    with library.Client(**answering(library, Pieces(b"a"), 503)) as one, one.stream("GET", "http://x/"):
+        pass
+    async with library.AsyncClient(**answering(library, Pieces(b"a"), 503)) as other:
+        async with other.stream("GET", "http://x/"):
+            pass
+    for record in recorder.records:
+        assert (record.status, record.attributes["prela.stream.outcome"]) == ("error", "closed_early")
+        assert record.attributes["error.type"] == "503"
+    assert len(recorder) == 2
+
+
+async def test_a_body_that_breaks_off_is_an_error_and_raised(recorder: Recorder, library: Any) -> None:
+    pieces = Pieces(b"a", error=library.ReadError("cut"))
+    with pytest.raises(library.ReadError):
+        with library.Client(**answering(library, pieces)) as one, one.stream("GET", "http://x/") as response:
+            response.read()
+    with pytest.raises(library.ReadError):
+        async with library.AsyncClient(**answering(library, pieces)) as other:
+            async with other.stream("GET", "http://x/") as response:
+                await response.aread()
+    assert [record.status for record in recorder.records] == ["error", "error"]
+    assert all(record.attributes["error.type"].endswith("ReadError") for record in recorder.records)
+
+
+async def test_a_streamed_answer_that_nobody_closes_is_abandoned(recorder: Recorder, library: Any) -> None:
+    client = library.Client(**answering(library, Pieces(b"a")))
+    response = client.send(library.Request("GET", "http://x/"), stream=True)
+    assert recorder.names == []
+    del response
+    gc.collect()
+    assert recorder["GET"].attributes["prela.stream.outcome"] == "abandoned"
+
+
+async def test_methods_of_ones_own_are_told_by_name_where_they_are_named(recorder: Recorder, site: Site) -> None:
+    client(site).request("PURGE", "http://x/")
+    instrument(methods=["GET", "PURGE"])
+    client(site).request("PURGE", "http://x/")
+    assert recorder.names == ["HTTP", "PURGE"]
+    assert [record.attributes["http.request.method"] for record in recorder.records] == ["_OTHER", "PURGE"]
+
+
+async def test_over_a_real_connection_the_peer_is_told(recorder: Recorder, library: Any) -> None:
+    with Collector() as collector:
+        async with library.AsyncClient() as one:
+            await one.post(collector.endpoint, content=b"{}")
+        with library.Client() as other:
+            other.post(collector.endpoint, content=b"{}")
+    for record in recorder.records:
+        assert record.attributes["network.peer.address"] == "127.0.0.1"
+        assert record.attributes["network.peer.port"] == collector.port
+    assert len(recorder) == 2
 
 
 async def test_redirects_and_streams_are_one_span(recorder: Recorder, site: Site) -> None:

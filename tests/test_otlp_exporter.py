@@ -2,6 +2,7 @@
 
 import logging
 import math
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -594,3 +595,13 @@ async def test_a_certificate_that_is_not_there_is_an_error_of_the_export_and_not
     with pytest.raises(OSError, match=r"."):
         await exporter.export(records("a"))
     await exporter.aclose()
+
+
+def test_without_the_extra_one_error_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("prela.aio.exporters.otlp")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "httpx2", None)
+    with pytest.raises(prela.ConfigurationError, match=r"pip install 'prela\[otlp\]'"):
+        prela.aio.open_tracer("test", "otlp")
+    with pytest.raises(prela.ConfigurationError, match=r"pip install 'prela\[otlp\]'"):
+        prela.init("test", "otlp")

@@ -5,8 +5,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from prela.record import jsonl, otlp_json
-from prela.record.otlp import Records
+from prela.record import jsonl
+from prela.record.otlp import Records, as_json
 from tests.environments import environment
 
 PROGRAM = """
@@ -46,6 +46,6 @@ def test_what_the_official_file_exporter_wrote_is_written_again_as_it_stood(tmp_
     lines = path.read_bytes().splitlines()
     assert len(lines) == 2
     for line in lines:
-        records = list(Records(otlp_json.decode_request(line)))
+        records = list(Records(as_json.decode_request(line)))
         stored = [jsonl.decode(jsonl.encode(record)) for record in records]
-        assert said(json.loads(otlp_json.encode_records(stored))) == said(json.loads(line))
+        assert said(json.loads(as_json.encode_records(stored))) == said(json.loads(line))

@@ -16,9 +16,9 @@ from google.protobuf.json_format import ParseDict
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from prela.aio.exporters.otlp import OtlpExporter
-from prela.record import jsonl, otlp_json, otlp_protobuf
+from prela.record import jsonl
 from prela.record.model import SpanEvent, SpanLink, SpanRecord
-from prela.record.otlp import Records
+from prela.record.otlp import Records, as_json, as_protobuf
 from prela.testing.otlp_collector import Collector
 from tests.environments import environment, free_port, running
 from tests.traces import START, record
@@ -109,10 +109,10 @@ def test_the_test_agent_says_that_it_got_what_was_sent(test_agent: str, protocol
     with urlopen(f"{test_agent}/test/session/traces") as answer:
         (told,) = json.load(answer)
     if protocol == "http/json":
-        request = otlp_json.decode_request(json.dumps(told).encode())
+        request = as_json.decode_request(json.dumps(told).encode())
     else:
         message = ParseDict(told, ExportTraceServiceRequest())
-        request = otlp_protobuf.decode_request(message.SerializeToString())
+        request = as_protobuf.decode_request(message.SerializeToString())
     assert lines(list(Records(request))) == lines(SENT)
 
 

@@ -114,7 +114,9 @@ def test_what_is_no_carrier_holds_nothing(carrier: Any) -> None:
         ([f"k={'v' * 257}"], ""),
         (["a=1,a=2"], ""),
         (["A=1"], ""),
-        (["0=1"], ""),
+        (["0=1,a@b@c=2"], "0=1,a@b@c=2"),  # keys that level 2 allows
+        (["@a=1"], ""),
+        (["_a=1"], ""),
         (["a"], ""),
         (["a="], ""),
         (["a=b=c"], ""),

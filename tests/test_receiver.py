@@ -20,13 +20,12 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from starlette.applications import Starlette
 
-from prela.record import otlp_json, otlp_protobuf
 from prela.record.model import SpanRecord
-from prela.record.otlp import request_of
+from prela.record.otlp import as_json, as_protobuf, request_of
 from prela.web import receiver
 from tests.traces import record
 
-ENCODINGS = pytest.mark.parametrize("encoding", [otlp_protobuf, otlp_json], ids=["protobuf", "json"])
+ENCODINGS = pytest.mark.parametrize("encoding", [as_protobuf, as_json], ids=["protobuf", "json"])
 pytestmark = pytest.mark.anyio
 
 LIMIT = 100_000
@@ -63,9 +62,9 @@ def post(kept: Kept) -> Callable[..., Awaitable[httpx2.Response]]:
 
 
 def body_of(encoding: ModuleType, *records: SpanRecord) -> bytes:
-    if encoding is otlp_json:
-        return otlp_json.encode_records(records)
-    return otlp_protobuf.ExportTraceServiceRequest(**request_of(records)).SerializeToString()
+    if encoding is as_json:
+        return as_json.encode_records(records)
+    return as_protobuf.ExportTraceServiceRequest(**request_of(records)).SerializeToString()
 
 
 Post = Callable[..., Awaitable[httpx2.Response]]
@@ -97,9 +96,9 @@ async def test_a_bad_span_is_refused_and_told_of_and_the_others_are_kept(
 ) -> None:
     request = request_of([record("good"), record("bad")])
     request["resource_spans"][0]["scope_spans"][0]["spans"][1]["span_id"] = b"\x01"
-    body = otlp_protobuf.ExportTraceServiceRequest(**request).SerializeToString()
-    if encoding is otlp_json:
-        body = json.dumps(json.loads(otlp_json._encode(request, "ExportTraceServiceRequest"))).encode()
+    body = as_protobuf.ExportTraceServiceRequest(**request).SerializeToString()
+    if encoding is as_json:
+        body = json.dumps(json.loads(as_json._encode(request, "ExportTraceServiceRequest"))).encode()
     response = await post(body, encoding.CONTENT_TYPE)
     assert response.status_code == 200
     refused, reason = encoding.decode_response(response.content)
@@ -118,7 +117,7 @@ async def test_an_empty_request_is_a_success(post: Post, kept: Kept, encoding: M
 async def test_another_content_type_is_415(post: Post, content_type: str) -> None:
     response = await post(b"{}", content_type)
     assert response.status_code == 415
-    assert "application/json" in otlp_json.decode_error(response.content)
+    assert "application/json" in as_json.decode_error(response.content)
 
 
 async def test_a_content_type_may_have_parameters(post: Post) -> None:

@@ -79,3 +79,21 @@ def test_the_server_answers_the_real_client_plain_streamed_and_with_errors() -> 
         with pytest.raises(openai.NotFoundError, match="no such model"):
             client.chat.completions.create(model="none", messages=messages)
         assert [request["model"] for request in server.requests] == ["m", "m", "none"]
+
+
+def test_a_recorder_keeps_what_tail_sampling_keeps() -> None:
+    with recording(tail_sampling=prela.TailSampling()) as recorder:
+        tracer = prela.get_tracer()
+        with tracer.span("good"):
+            with tracer.span("below"):
+                pass
+            assert recorder.names == []
+        with pytest.raises(ZeroDivisionError), tracer.span("bad"):
+            with tracer.span("below"):
+                pass
+            raise ZeroDivisionError
+        assert recorder.names == ["below", "bad"]
+        assert recorder["bad"].attributes["prela.tail.kept"] == "error"
+        with tracer.span("flagged", attributes={"prela.keep": True}):
+            pass
+    assert recorder.names == ["below", "bad", "flagged"]

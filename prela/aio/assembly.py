@@ -80,8 +80,8 @@ _MODULES = {
     "console": ("prela.aio.exporters.console",),
     "otlp": (
         "prela.aio.exporters.otlp",
-        "prela.record.otlp_protobuf",
-        "prela.record.otlp_json",
+        "prela.record.otlp.as_protobuf",
+        "prela.record.otlp.as_json",
         "httpcore2._backends.anyio",
         "h11",
     ),

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.abc
 
-from prela.aio.assembly import make_settings, set_up_dump_signal, set_up_integrations, worker_maker
+from prela.aio.assembly import (
+    import_what_the_worker_needs,
+    make_settings,
+    set_up_dump_signal,
+    set_up_integrations,
+    worker_maker,
+)
 from prela.aio.process import process
 from prela.aio.tracer import Tracer, tracer
 from prela.aio.worker import Worker
@@ -173,4 +179,5 @@ def open_tracer(
         stall_threshold=stall_threshold,
         dump_signal=dump_signal,
     )
+    import_what_the_worker_needs(config)
     return OpenTracer(config)

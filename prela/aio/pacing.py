@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from prela.record.model import SpanRecord
@@ -18,6 +18,8 @@ giving it up more often than this starves the worker beside a few of them."""
 
 on_private_loop: ContextVar[bool] = ContextVar("prela.on_private_loop", default=False)
 """True in the worker's own thread, where blocking holds up nobody but ourselves."""
+
+_NESTED: Final[frozenset[type]] = frozenset({list, dict})
 
 _next_turn = 0.0
 
@@ -44,7 +46,7 @@ def chunks(records: "Sequence[SpanRecord]") -> "Iterator[Sequence[SpanRecord]]":
     """What is encoded in one go: up to `CHUNK` records, or one that may be large, which nested values tell."""
     begun = 0
     for index, record in enumerate(records):
-        is_large = any(type(value) is list or type(value) is dict for value in record.attributes.values())
+        is_large = not _NESTED.isdisjoint(map(type, record.attributes.values()))
         if is_large and begun < index:
             yield records[begun:index]
             begun = index

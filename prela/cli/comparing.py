@@ -14,8 +14,9 @@ from rich.text import Text
 from prela.cli.completing import complete_trace
 from prela.cli.folder import AsJson, Limit, TraceDir, fail, opened
 from prela.cli.tables import duration_of, print_json, print_table
-from prela.record import otlp_json, perfetto
+from prela.record import perfetto
 from prela.record.model import SpanRecord
+from prela.record.otlp import as_json
 from prela.record.tree import forest
 from prela.store.analysis import Change, compare
 from prela.store.query import as_text
@@ -157,6 +158,6 @@ def _safe(value: Any) -> Any:
 
 _ENCODE: Final[dict[Form, Callable[[list[SpanRecord]], bytes]]] = {
     Form.PERFETTO: perfetto.encode_trace,
-    Form.OTLP_JSON: otlp_json.encode_records,
+    Form.OTLP_JSON: as_json.encode_records,
     Form.CSV: _as_csv,
 }

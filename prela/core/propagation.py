@@ -30,7 +30,7 @@ C = TypeVar("C", bound=MutableMapping[str, str])
 _TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII)
 _SAMPLED: Final = 0x01
 _STATE_MEMBER: Final = re.compile(
-    r"([a-z][_0-9a-z\-*/]{0,255}|[a-z0-9][_0-9a-z\-*/]{0,240}@[a-z][_0-9a-z\-*/]{0,13})"
+    r"[a-z0-9][_0-9a-z\-*/@]{0,255}"  # Trace Context level 2; of those that level 1 allows, all are among them
     r"=([\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e])",
     re.ASCII,
 )

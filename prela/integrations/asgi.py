@@ -47,12 +47,20 @@ class TracingMiddleware:
         tracer: Makes the spans; by default the process's, which records nothing before `prela.init()`.
         trust_caller: Go on with the trace that a request brings. Off for a server that strangers may call: then each
             request is a trace of its own, with a link to what it brought.
+        methods: The methods that are told by name, instead of HTTP's own; all others are `_OTHER`.
     """
 
     def __init__(
-        self, app: App, *, exclude: Iterable[str] = (), tracer: Tracer | None = None, trust_caller: bool = True
+        self,
+        app: App,
+        *,
+        exclude: Iterable[str] = (),
+        tracer: Tracer | None = None,
+        trust_caller: bool = True,
+        methods: Iterable[str] = http.KNOWN_METHODS,
     ) -> None:
         self.app: App = app
+        self._methods = frozenset(methods)
         self._tracer = tracer or process_tracer
         self._trust_caller = trust_caller
         patterns = [exclude] if isinstance(exclude, str) else list(exclude)
@@ -81,7 +89,7 @@ class TracingMiddleware:
             links = None
             if not self._trust_caller:
                 links, remote = [remote.parent] if remote.parent else None, nothing
-            attributes = _request_attributes(scope)
+            attributes = _request_attributes(scope, self._methods)
             span = self._tracer.start_span(
                 http.span_name(attributes[http.METHOD]),
                 attributes=attributes,
@@ -105,6 +113,7 @@ class _Watch:
         self.span = span
         self._scope = scope
         self._method = method
+        self._root = str(scope.get("root_path") or "")  # now: frameworks add to it what they mount
         self._began = perf_counter()
         self._is_websocket = scope["type"] == "websocket"
         self._status: int | None = None
@@ -206,12 +215,15 @@ class _Watch:
             span.set_attribute(http.ERROR_TYPE, str(self._status))
             span.set_status(SpanStatus.ERROR)
         elif self._status is None and not self._is_websocket:
+            span.set_attribute(http.ERROR_TYPE, http.OTHER)
             span.set_status(SpanStatus.ERROR, "the application ended without an answer")
         span._end_with(error)
 
     def _name(self) -> None:
         route = route_of(self._scope)
         if route is not None:
+            if not route.startswith(self._root):
+                route = self._root + route  # conventions, `http.route`: with the root of the application
             self.span.set_attribute(http.ROUTE, route)
             self.span.name = http.span_name(self._method, route)
 
@@ -221,11 +233,11 @@ def _tells_of_disconnect(error: Exception) -> bool:
     return isinstance(error, OSError) or type(error).__name__ in ("ClientDisconnect", "ClientDisconnected")
 
 
-def _request_attributes(scope: Mapping[str, Any]) -> dict[str, Any]:
+def _request_attributes(scope: Mapping[str, Any], methods: frozenset[str]) -> dict[str, Any]:
     headers = {name.lower(): value for name, value in reversed(list(scope["headers"]))}
     scheme = scope.get("scheme") or ("ws" if scope["type"] == "websocket" else "http")
     found: dict[str, Any] = {
-        **http.method_attributes(scope.get("method") or "GET"),
+        **http.method_attributes(scope.get("method") or "GET", methods),
         http.URL_SCHEME: scheme,
         http.URL_PATH: scope["path"],
         http.PROTOCOL_VERSION: scope.get("http_version"),

@@ -4,6 +4,7 @@
 """
 
 import re
+from collections.abc import Collection
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -25,7 +26,7 @@ USER_AGENT: Final = "user_agent.original"
 ERROR_TYPE: Final = "error.type"
 
 OTHER: Final = "_OTHER"
-_KNOWN_METHODS: Final = frozenset(
+KNOWN_METHODS: Final = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
 )
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
@@ -33,12 +34,12 @@ _SECRETS: Final = re.compile(r"(?i)((?:^|&)(?:awsaccesskeyid|signature|sig|x-goo
 """Parameters whose values the conventions have redacted by default."""
 
 
-def method_attributes(method: str) -> dict[str, str]:
-    """The request's method; what is none of HTTP's becomes `_OTHER`, so that it cannot be made to vary at will."""
-    if method in _KNOWN_METHODS:
+def method_attributes(method: str, known: Collection[str] = KNOWN_METHODS) -> dict[str, str]:
+    """The request's method; what is none of those known becomes `_OTHER`, so that it cannot be made to vary at will."""
+    if method in known:
         return {METHOD: method}
-    known = method.upper()
-    return {METHOD: known if known in _KNOWN_METHODS else OTHER, METHOD_ORIGINAL: method}
+    upper = method.upper()
+    return {METHOD: upper if upper in known else OTHER, METHOD_ORIGINAL: method}
 
 
 def span_name(method: str, target: str | None = None) -> str:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
 from prela.aio.assembly import make_settings, set_up_integrations
 from prela.aio.process import process
@@ -15,6 +16,9 @@ from prela.record.text import one_line
 from prela.record.tree import Node, forest
 from prela.testing.clock import CountingIds, TickingClock
 
+if TYPE_CHECKING:
+    from prela.core.span import Span
+
 
 class Recorder:
     """The spans that ended while it was in force, oldest first."""
@@ -22,13 +26,24 @@ class Recorder:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._records: list[SpanRecord] = []
+        self._taken = 0
 
     @property
     def records(self) -> list[SpanRecord]:
-        """What has ended so far."""
+        """What has ended so far; with `tail_sampling`, what was decided and kept of it."""
         spans, _ = self._settings.buffer.take(1 << 30)
-        self._records.extend(record_of(span) for span in spans)
+        self._records.extend(record_of(span) for span in self._kept(spans))
         return list(self._records)
+
+    def _kept(self, spans: "list[Span]") -> "list[Span]":
+        tail = self._settings.tail
+        if tail is None:
+            return spans
+        tail.take(spans, self._taken)
+        self._taken += len(spans)
+        kept = [span for _, span in sorted(tail.ready, key=itemgetter(0))]
+        tail.ready.clear()
+        return kept
 
     @property
     def names(self) -> list[str]:
@@ -86,8 +101,8 @@ def recording(*, deterministic: bool = False, **options: Any) -> Iterator[Record
 
     Args:
         deterministic: Ids count from 1, and time goes on by a millisecond each time it is looked at.
-        options: As for `prela.init`, such as `sampler`, `redact` and `limits`; but `auto_instrument` is False unless
-            given, since libraries stay traced after the block.
+        options: As for `prela.init`, such as `sampler`, `tail_sampling`, `redact` and `limits`; but `auto_instrument`
+            is False unless given, since libraries stay traced after the block.
     """
     options.setdefault("service_name", "test")
     options.setdefault("auto_instrument", False)

@@ -14,9 +14,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from prela.record import otlp_json, otlp_protobuf
 from prela.record.model import SpanRecord
-from prela.record.otlp import Records
+from prela.record.otlp import Records, as_json, as_protobuf
 from prela.web.bodies import BodyEncodingError, BodyTooLargeError, decompressed, received
 
 Sink = Callable[[Sequence[SpanRecord]], Awaitable[object]]
@@ -27,7 +26,7 @@ BODY_BYTES: Final = 64 * 1024 * 1024
 _RETRY_AFTER: Final = 5
 """Seconds after which a client may try again what the sink did not take."""
 
-_ENCODINGS: Final = {encoding.CONTENT_TYPE: encoding for encoding in (otlp_protobuf, otlp_json)}
+_ENCODINGS: Final = {encoding.CONTENT_TYPE: encoding for encoding in (as_protobuf, as_json)}
 _log = logging.getLogger("prela")
 
 
@@ -43,7 +42,7 @@ def route(sink: Sink, *, body_bytes: int = BODY_BYTES) -> Route:
         encoding = _ENCODINGS.get(request.headers.get("content-type", "").partition(";")[0].strip().lower())
         if encoding is None:
             allowed = " or ".join(_ENCODINGS)
-            return _failure(otlp_json, 415, f"the content type is not {allowed}")
+            return _failure(as_json, 415, f"the content type is not {allowed}")
         try:
             body = await received(request, body_bytes)
             content_encoding = request.headers.get("content-encoding", "")

@@ -7,8 +7,8 @@ from opentelemetry import trace
 
 from prela.core.span import Span
 from prela.core.span_context import SpanContext
-from prela.record import otlp_meaning as meaning
 from prela.record.enums import SpanKind, SpanStatus
+from prela.record.otlp import meaning
 
 STATUS_CODES: Final[Mapping[str, trace.StatusCode]] = {
     SpanStatus.SUCCESS: trace.StatusCode.OK,
@@ -20,7 +20,7 @@ _TELLING: Final = frozenset({meaning.OPERATION, meaning.OPENINFERENCE_KIND, mean
 
 
 def tells_type(key: str) -> bool:
-    """Whether an attribute of this name may tell the type of its span (`prela.record.otlp_meaning`)."""
+    """Whether an attribute of this name may tell the type of its span (`prela.record.otlp.meaning`)."""
     return key in _TELLING
 
 

@@ -14,7 +14,7 @@ from opentelemetry.attributes import BoundedAttributes
 from prela.integrations.otel.convert import STATUS_CODES
 from prela.integrations.otel.flushing import sdk_watch
 from prela.record.model import SpanLink, SpanRecord
-from prela.record.otlp_meaning import STATUS, hints_of_type
+from prela.record.otlp.meaning import STATUS, hints_of_type
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
@@ -107,7 +107,7 @@ class OtelExporter:
 
 
 def _added(record: SpanRecord) -> dict[str, Any]:
-    """What tells a reader the type, and the status that OpenTelemetry lacks (`prela.record.otlp_meaning`)."""
+    """What tells a reader the type, and the status that OpenTelemetry lacks (`prela.record.otlp.meaning`)."""
     cancelled = {STATUS: record.status} if record.status == "cancelled" else {}
     return {**hints_of_type(record.span_type, record.attributes), **cancelled}
 

@@ -17,7 +17,7 @@ from prela.core.silent import SilentSpan
 from prela.core.span import Span
 from prela.integrations.otel.convert import STATUS_CODES, from_otel, otel_kind_of, tells_type, to_otel
 from prela.record.enums import SpanStatus
-from prela.record.otlp_meaning import implied_type
+from prela.record.otlp.meaning import implied_type
 
 _STATUSES: Final = {trace.StatusCode.OK: SpanStatus.SUCCESS, trace.StatusCode.ERROR: SpanStatus.ERROR}
 

@@ -19,7 +19,7 @@ from prela.integrations.otel.convert import from_otel, kind_of
 from prela.integrations.otel.flushing import flushed
 from prela.integrations.otel.force import force
 from prela.integrations.otel.span import Attributes, OtelSpan
-from prela.record.otlp_meaning import implied_type
+from prela.record.otlp.meaning import implied_type
 from prela.record.values import snapshot
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -1,15 +1,17 @@
 """The collector itself: a thread with a loop, and what a test may ask it."""
 
+import ssl
 import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import anyio
 import anyio.abc
 import h11
+from anyio.streams.tls import TLSListener
 
 from prela.core.context import suppress
 from prela.record.model import SpanRecord
@@ -26,9 +28,11 @@ class Collector:
     Args:
         answers: One for each request, in turn; when they are used up, requests are taken.
         port: 0 for any that is free.
+        tls: With it, the collector speaks HTTPS; `endpoint` names it by its address, 127.0.0.1.
     """
 
-    def __init__(self, *answers: Answer, port: int = 0) -> None:
+    def __init__(self, *answers: Answer, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self._answers = deque(answers)
         self._port = port
         self._changed = threading.Condition()
@@ -61,7 +65,7 @@ class Collector:
     @property
     def endpoint(self) -> str:
         """The URL that traces are posted to."""
-        return f"http://127.0.0.1:{self.port}/v1/traces"
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}/v1/traces"
 
     @property
     def faults(self) -> list[str]:
@@ -95,15 +99,19 @@ class Collector:
 
         call, stopped = caller_into_this_loop(), anyio.Event()
         self._stop = lambda: call(stopped.set)
-        listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=self._port, reuse_port=True)
+        plain = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=self._port, reuse_port=True)
+        port = plain.extra(anyio.abc.SocketAttribute.local_port)
+        listener: anyio.abc.Listener[Any] = plain
+        if self._tls is not None:
+            listener = TLSListener(plain, self._tls, standard_compatible=False)
         with suppress():
             async with listener, anyio.create_task_group() as group:
                 group.start_soon(listener.serve, self._converse)
-                self._address.set_result(listener.extra(anyio.abc.SocketAttribute.local_port))
+                self._address.set_result(port)
                 await stopped.wait()
                 group.cancel_scope.cancel()
 
-    async def _converse(self, stream: anyio.abc.SocketStream) -> None:
+    async def _converse(self, stream: anyio.abc.ByteStream) -> None:
         self.connections += 1
         connection = Connection(stream)
         async with stream:

@@ -5,12 +5,11 @@ import zlib
 from types import ModuleType
 from typing import Any
 
-from prela.record import otlp_json, otlp_protobuf
 from prela.record.model import SpanRecord
-from prela.record.otlp import Records
+from prela.record.otlp import Records, as_json, as_protobuf
 from prela.testing.openai_server.requests import Request
 
-ENCODINGS: dict[str, ModuleType] = {encoding.CONTENT_TYPE: encoding for encoding in (otlp_protobuf, otlp_json)}
+ENCODINGS: dict[str, ModuleType] = {encoding.CONTENT_TYPE: encoding for encoding in (as_protobuf, as_json)}
 
 
 class Delivery:
@@ -21,7 +20,7 @@ class Delivery:
         self.records: list[SpanRecord] = []
         self.size: int = len(request.content)
         """Bytes as they came over the wire."""
-        self.encoding: ModuleType = ENCODINGS.get(request.headers.get("content-type", ""), otlp_json)
+        self.encoding: ModuleType = ENCODINGS.get(request.headers.get("content-type", ""), as_json)
         if request.method != "POST" or request.path != "/v1/traces":
             self.faults.append(f"{request.method} {request.target} is not POST /v1/traces")
         if request.headers.get("content-type") not in ENCODINGS:

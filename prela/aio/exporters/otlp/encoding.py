@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _FASTEST: Final = 1
-"""zlib's level: on spans it made 11.5 kB of 65 where the usual level made 11.1, in less than half of the time."""
+"""zlib's level: on spans it made 11.8 kB of 63.5 where the usual level made 11.5, in a quarter of the time."""
 _PIECE: Final = 64 * 1024
 """Bytes compressed at once."""
 
 
 class Encoding(Protocol):
-    """`prela.record.otlp_protobuf` and `otlp_json`."""
+    """`prela.record.otlp.as_protobuf` and `as_json`."""
 
     @property
     def CONTENT_TYPE(self) -> str:  # noqa: N802  (a constant of a module)

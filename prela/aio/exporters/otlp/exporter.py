@@ -162,7 +162,7 @@ class OtlpExporter:
     async def _post(self, content: bytes) -> Answer:
         body = await compressed(content) if self._gzip else content
         try:
-            return await self._connection.post(body, {})
+            return await self._connection.post(body)
         except ConnectionFailedError as error:
             raise RetryableExportError(str(error)) from None
 
@@ -203,12 +203,12 @@ class OtlpExporter:
 
 def _encoding_of(protocol: str) -> Encoding:
     if protocol == "http/json":
-        from prela.record import otlp_json
+        from prela.record.otlp import as_json
 
-        return otlp_json
-    from prela.record import otlp_protobuf
+        return as_json
+    from prela.record.otlp import as_protobuf
 
-    return otlp_protobuf
+    return as_protobuf
 
 
 def _checked(name: str, value: Any, check: Any) -> Any:

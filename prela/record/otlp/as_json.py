@@ -13,8 +13,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from prela.record.model import SpanRecord
-from prela.record.otlp import Group, grouped, span_of
-from prela.record.otlp_values import mended
+from prela.record.otlp.mapping import Group, grouped, span_of
+from prela.record.otlp.values import mended
 
 CONTENT_TYPE: Final = "application/json"
 

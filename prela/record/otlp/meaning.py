@@ -28,6 +28,9 @@ OPENINFERENCE_KIND: Final = "openinference.span.kind"
 TRACELOOP_KIND: Final = "traceloop.span.kind"
 """OpenLLMetry's."""
 
+TELLING: Final = frozenset({*_RESERVED, OPERATION, OPENINFERENCE_KIND, TRACELOOP_KIND})
+"""Attributes that count here. A span of type custom that ended well, and has none of them, needs no mark."""
+
 _CUSTOM: Final = SpanType.CUSTOM.value  # here once: on 3.11 it takes longer than all the rest of `implied_type`
 _TYPE_OF_OPERATION: Final = {
     "chat": SpanType.LLM.value,

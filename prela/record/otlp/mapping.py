@@ -11,22 +11,22 @@
                                 with no end, pending) would be wrong. "" as a message: `prela.status.message`
     span_type                   `gen_ai.operation.name` and `openinference.span.kind`, where those have a word for it;
                                 else `prela.span.type`
-    attributes                  attributes; the values as in `otlp_values`
+    attributes                  attributes; the values as in `values`
     events, links               the same
     dropped                     dropped_attributes_count, dropped_events_count, dropped_links_count
     service_name, resource      resource.attributes, among them `service.name`
     scope                       scope: name, version, attributes; {} is the name "prela"
     otlp                        what is left: fields that the record has no word for, under the .proto's names
 
-Messages are dicts here, as in `otlp_values`; `otlp_protobuf` and `otlp_json` make bytes of them. Pure.
+Messages are dicts here, as in `values`; `as_protobuf` and `as_json` make bytes of them. Pure.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from prela.record import otlp_meaning as meaning
 from prela.record.model import SpanEvent, SpanLink, SpanRecord
-from prela.record.otlp_values import Message, attributes_of, key_values
+from prela.record.otlp import meaning
+from prela.record.otlp.values import Message, attributes_of, key_values
 
 OUR_SCOPE: Final = "prela"
 UNKNOWN_SERVICE: Final = "unknown_service"
@@ -88,10 +88,10 @@ def grouped(records: Iterable[SpanRecord]) -> list[Group]:
     groups: dict[str, tuple[Group, dict[str, Scope]]] = {}
     recent: dict[tuple[object, ...], list[SpanRecord]] = {}  # by identity: most records share their resource
     for record in records:
-        scope, rest = record.scope, record.otlp
-        key = (id(record.resource), record.service_name, id(scope) if scope else 0, id(rest) if rest else 0)
-        if key in recent:
-            recent[key].append(record)
+        key = (id(record.resource), record.service_name, id(record.scope or None), id(record.otlp or None))
+        together = recent.get(key)
+        if together is not None:
+            together.append(record)
             continue
         resource_spans, scope_spans = _resource_spans_of(record), _scope_spans_of(record)
         group, scopes = groups.setdefault(repr(resource_spans), (Group(resource_spans, []), {}))
@@ -124,7 +124,7 @@ def span_of(record: SpanRecord, cancelled_as: str = "unset") -> Message:
     """Return a record as a Span.
 
     Args:
-        record: Where its texts hold lone surrogates, the message holds them too; see `otlp_values.mended`.
+        record: Where its texts hold lone surrogates, the message holds them too; see `values.mended`.
         cancelled_as: "unset", or "error" for receivers in which a cancelled span should look like a failed one.
 
     Raises:
