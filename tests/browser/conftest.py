@@ -41,9 +41,14 @@ SERVE = [
 
 
 def expect(what: Any) -> Any:
-    """Playwright's own, which waits until it is so; imported late, since it may not be there."""
+    """Playwright's own, which waits until it is so; imported late, since it may not be there.
+
+    What an action leads to is asked for by this, or waited for by its element: pages draw after the event, answers come
+    later still, and `page.url` is told by a message of its own.
+    """
     from playwright import sync_api
 
+    sync_api.expect.set_options(timeout=30_000)  # as long as an action may take; 5 s are too few beside other work
     return sync_api.expect(what)
 
 

@@ -1,6 +1,7 @@
 """From the list to a trace, to a span, to a comparison: as a person would, with a mouse."""
 
 import json
+import re
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ def demo_ids(site: str) -> list[str]:
 def test_an_empty_folder_says_how_to_begin(open_page: OpenPage, tmp_path: Path) -> None:
     with serving(tmp_path) as base:
         page = open_page(base + "/")
-        assert "prela demo" in page.locator(".empty").inner_text()
+        expect(page.locator(".empty")).to_contain_text("prela demo")
 
 
 def test_a_trace_that_is_written_while_the_list_is_open_appears_in_it(open_page: OpenPage, tmp_path: Path) -> None:
@@ -30,7 +31,7 @@ def test_a_trace_that_is_written_while_the_list_is_open_appears_in_it(open_page:
         page = open_page(base + "/")
         page.locator(".empty").wait_for()
         folders.write(tmp_path, "late", [record("late arrival", end_time_unix_nano=START + MS)])
-        page.get_by_text("late arrival").wait_for(timeout=10_000)
+        page.get_by_text("late arrival").wait_for()
 
 
 def test_the_slow_call_of_the_demo_is_named_above_its_waterfall(open_page: OpenPage, site: str) -> None:
@@ -38,9 +39,9 @@ def test_the_slow_call_of_the_demo_is_named_above_its_waterfall(open_page: OpenP
     page.get_by_role("link", name="research_agent").first.click()
     page.locator(".chip", has_text="summarise thread pools").click()
     panel = page.get_by_role("complementary", name="Span")
-    assert "chat gpt-4o-mini" in panel.inner_text()
-    panel.get_by_text("Summarise: thread pools").first.wait_for()
-    assert "Thread pools run blocking work beside the loop." in panel.inner_text()
+    expect(panel).to_contain_text("chat gpt-4o-mini")
+    expect(panel).to_contain_text("Summarise: thread pools")
+    expect(panel).to_contain_text("Thread pools run blocking work beside the loop.")
 
 
 def test_the_list_can_be_narrowed_to_a_name_and_to_errors(open_page: OpenPage, site: str) -> None:
@@ -50,11 +51,9 @@ def test_the_list_can_be_narrowed_to_a_name_and_to_errors(open_page: OpenPage, s
     page.get_by_label("name or id").fill("everything")
     page.get_by_label("with errors").check()
     expect(page.locator(".traces tbody tr")).to_have_count(1)
-    assert "name=everything" in page.url
-    assert "errors=true" in page.url
+    expect(page).to_have_url(re.compile("name=everything.*errors=true"))
     page.reload()
-    page.locator(".traces tbody tr").first.wait_for()
-    assert page.locator(".traces tbody tr").count() == 1
+    expect(page.locator(".traces tbody tr")).to_have_count(1)
 
 
 def test_two_ticked_traces_are_compared_the_older_first(open_page: OpenPage, site: str) -> None:
@@ -64,10 +63,9 @@ def test_two_ticked_traces_are_compared_the_older_first(open_page: OpenPage, sit
     for box in page.locator(".traces input[type=checkbox]").all():
         box.check()
     page.get_by_role("link", name="Compare the two").click()
-    page.locator(".changes tbody tr").first.wait_for()
-    assert f"before={older}&after={newer}" in page.url
+    expect(page).to_have_url(f"{site}/compare?before={older}&after={newer}")
     answer = asked(site, f"/api/compare?before={older}&after={newer}")
-    assert page.locator(".changes tbody tr").count() == len(answer["changes"])
+    expect(page.locator(".changes tbody tr")).to_have_count(len(answer["changes"]))
     page.locator(".changes tbody tr .pair a").first.click()
     page.get_by_role("complementary", name="Span").wait_for()
 
@@ -77,8 +75,7 @@ def test_what_is_searched_for_leads_to_its_span(open_page: OpenPage, site: str) 
     page.get_by_label("name", exact=True).fill("query_archive")
     page.get_by_label("status").select_option("error")
     page.get_by_role("button", name="Search").click()
-    page.locator(".results tbody tr").first.wait_for()
-    assert page.locator(".results tbody tr").count() == 2
+    expect(page.locator(".results tbody tr")).to_have_count(2)
     page.locator(".results tbody a").first.click()
     panel = page.get_by_role("complementary", name="Span")
     panel.get_by_text("ConnectionError").first.wait_for()
@@ -91,14 +88,24 @@ def test_a_search_that_makes_no_sense_is_answered_in_words(open_page: OpenPage, 
     assert page.get_by_role("alert").inner_text().strip("✗ ")
 
 
+def test_what_is_typed_into_the_search_stays_while_the_form_grows(open_page: OpenPage, site: str) -> None:
+    page = open_page(site + "/search")
+    page.get_by_label("name", exact=True).fill("query_archive")
+    page.get_by_role("button", name="+ attribute").click()
+    expect(page.get_by_label("attribute")).to_have_count(2)
+    page.get_by_label("attribute").first.fill("no.such=thing")
+    expect(page.get_by_label("name", exact=True)).to_have_value("query_archive")
+    page.get_by_role("button", name="Search").click()
+    expect(page).to_have_url(f"{site}/search?name=query_archive&attribute=no.such%3Dthing")
+
+
 def test_the_stats_have_a_row_for_each_group_and_lead_to_its_spans(open_page: OpenPage, site: str) -> None:
     page = open_page(site + "/stats?by=type")
-    page.locator(".totals tbody tr").first.wait_for()
-    assert page.locator(".totals tbody tr").count() == len(asked(site, "/api/stats?by=type")["totals"])
+    expect(page.locator(".totals tbody tr")).to_have_count(len(asked(site, "/api/stats?by=type")["totals"]))
     page.locator(".chart canvas").first.wait_for()
     page.get_by_role("combobox", name="by", exact=True).select_option("name")
     page.get_by_role("link", name="query_archive").click()
-    assert "group=query_archive" in page.url
+    expect(page).to_have_url(re.compile("group=query_archive"))
     row = page.locator(".totals tr", has_text="query_archive")
     row.get_by_role("link", name="spans").click()
     page.locator(".results tbody tr").first.wait_for()
@@ -106,23 +113,21 @@ def test_the_stats_have_a_row_for_each_group_and_lead_to_its_spans(open_page: Op
 
 def test_a_call_of_a_model_is_a_conversation_with_tools_and_its_stream(open_page: OpenPage, site: str) -> None:
     page = open_page(f"{site}/traces/{folders.TALK}?span={'2' * 16}")
-    page.locator(".message").first.wait_for()
+    expect(page.locator(".message")).to_have_count(6)
     roles = [text.split()[0] for text in page.locator(".message > header").all_inner_texts()]
     assert roles == ["system", "user", "assistant", "tool", "user", "assistant"]
     assert '"city": "Paris"' in page.locator(".tool.call").inner_text()
     assert "weather answers" in page.locator(".tool.result").inner_text()
     assert "image" in page.locator(".media").inner_text()
-    panel = page.locator(".panel").inner_text()
-    assert "1,200, 1,000 of them cached" in panel
-    assert "200 tokens/s" in panel
-    assert "gpt-4o (answered by gpt-4o-2026)" in panel
+    for fact in ("1,200, 1,000 of them cached", "200 tokens/s", "gpt-4o (answered by gpt-4o-2026)"):
+        expect(page.locator(".panel")).to_contain_text(fact)
     page.get_by_label("find in attributes").fill("chunks")
-    assert page.locator(".attributes dt").count() == 1
+    expect(page.locator(".attributes dt")).to_have_count(1)
 
 
 def test_a_trace_that_is_not_there_is_said_to_be_missing(open_page: OpenPage, site: str) -> None:
     page = open_page(f"{site}/traces/{'9' * 32}", may_complain="Failed to load resource")
-    assert "9999" in page.get_by_role("alert").inner_text()
+    expect(page.get_by_role("alert")).to_contain_text("9999")
 
 
 def test_the_theme_that_was_chosen_is_there_after_a_reload(open_page: OpenPage, site: str) -> None:

@@ -25,9 +25,9 @@ export function StatsPage({ query }) {
   const by = GROUPS.includes(query.get("by")) ? query.get("by") : "name";
   const filter = { since: query.get("since"), type: query.get("type") };
   const chosen = query.get("group");
-  const totals = useAnswer(question("/api/stats", { by, ...filter }));
+  const totals = useAnswer(question("/api/stats", { by, ...filter }), { about: by });
   const isNarrowed = chosen !== null && ["name", "model", "type"].includes(by);
-  const series = useAnswer(question("/api/series", { ...filter, ...(isNarrowed ? { [by]: chosen } : {}), buckets: 60 }));
+  const series = useAnswer(question("/api/series", { ...filter, ...(isNarrowed ? { [by]: chosen } : {}), buckets: 60 }), { about: isNarrowed ? chosen : null });
   useEffect(() => {
     document.title = "Stats · Prela";
   }, []);
@@ -40,8 +40,8 @@ export function StatsPage({ query }) {
         <label>in <select name="since" aria-label="in" onChange=${(event) => put({ since: event.target.value })}>${SINCE.map(([value, word]) => html`<option value=${value} selected=${value === (filter.since ?? "")}>${word}</option>`)}</select></label>
       </form></div>
     ${totals.error ? html`<${Problem} error=${totals.error} />` : null}
-    ${series.value ? html`<${Charts} series=${series.value} of=${isNarrowed ? chosen : null} onAll=${() => put({ group: null })} />` : null}
-    ${totals.value ? html`<${Totals} by=${by} totals=${totals.value.totals} query=${query} chosen=${isNarrowed ? chosen : null} />` : null}
+    ${series.value ? html`<${Charts} series=${series.value} of=${series.about} onAll=${() => put({ group: null })} />` : null}
+    ${totals.value ? html`<${Totals} by=${totals.about} totals=${totals.value.totals} query=${query} chosen=${isNarrowed ? chosen : null} />` : null}
   </main>`;
 }
 

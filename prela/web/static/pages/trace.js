@@ -5,7 +5,7 @@ import { useAnswer } from "../api.js";
 import { cost, counted, count, duration, moment, share, tokens } from "../format.js";
 import { Name, Outcome, Problem } from "../marks.js";
 import { CriticalPanel, SpanPanel } from "../panel/span.js";
-import { classes, html, useEffect, useMemo, useRef, useState } from "../ui.js";
+import { classes, html, useEffect, useLayoutEffect, useMemo, useState } from "../ui.js";
 import { Grid } from "../waterfall/grid.js";
 import { Help, Tools, useShortcuts } from "../waterfall/tools.js";
 import { found as findIn, modelOf } from "../waterfall/model.js";
@@ -64,7 +64,7 @@ function Trace({ model, query }) {
     put({ span: null });
     document.querySelector(".grid")?.focus();
   };
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (open >= 0 && open !== active) activate(open);
   }, [query.get("span"), model]);
 

@@ -14,7 +14,7 @@ export function TracesPage({ query }) {
   const limit = Math.min(MOST, Math.max(PAGE, Number(query.get("limit")) || PAGE));
   const offset = Math.max(0, Number(query.get("offset")) || 0);
   const filter = { name: query.get("name"), service: query.get("service"), errors: query.get("errors") === "true" };
-  const { value, error } = useAnswer(question("/api/traces", { limit, offset: offset || null, ...filter }), { every: EVERY });
+  const { value, error, isStale } = useAnswer(question("/api/traces", { limit, offset: offset || null, ...filter }), { every: EVERY });
   const [ticked, setTicked] = useState([]);
   useEffect(() => {
     document.title = "Traces · Prela";
@@ -29,8 +29,8 @@ export function TracesPage({ query }) {
     <${Indexing} />
     ${error ? html`<${Problem} error=${error} />` : null}
     ${value && value.traces.length ? html`<${Table} traces=${value.traces} ticked=${ticked} onTick=${tick} />` : null}
-    ${value && !value.traces.length ? html`<${Nothing} isFiltered=${isFiltered} />` : null}
-    ${value && value.total > value.traces.length ? html`<${Rest} limit=${limit} offset=${offset} shown=${value.traces.length} total=${value.total} />` : null}
+    ${value && !isStale && !value.traces.length ? html`<${Nothing} isFiltered=${isFiltered} />` : null}
+    ${value && !isStale && value.total > value.traces.length ? html`<${Rest} limit=${limit} offset=${offset} shown=${value.traces.length} total=${value.total} />` : null}
   </main>`;
 }
 
