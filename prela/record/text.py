@@ -111,6 +111,8 @@ def format_duration(seconds: float | None) -> str:
 def one_line(text: str, most: int = 200) -> str:
     """Text from a trace, made safe for a terminal: no control characters, no line breaks, and no longer than `most`."""
     kept = text[: most + 1]
+    if kept.isprintable() and len(kept) <= most:
+        return kept
     clean = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in kept)
     return clean if len(clean) <= most else clean[:most] + "…"
 

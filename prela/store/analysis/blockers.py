@@ -50,6 +50,8 @@ class Blockers:
 
         Of those that ended together the cancelled come last, the longest first, then the first by id.
         """
+        if not self._forest.children[span] and not self._forest.records[span].links:
+            return []
         joined = {blocker.span: blocker for blocker in self._joined(span)}
         found = [*joined.values(), *self._children(span, joined)]
         starts, records = self._forest.starts, self._forest.records
