@@ -438,3 +438,29 @@ def test_totals_count_spans_by_status() -> None:
     assert totals(record(status=status) for status in statuses) == "4 spans: 2 success, 1 error, 1 cancelled"
     assert totals([record()]) == "1 span: 1 success"
     assert totals([]) == "no spans"
+
+
+@pytest.mark.parametrize("dollar", ["$", "\\u0024"])
+@pytest.mark.parametrize("as_text", [True, False])
+def test_a_tag_is_known_however_json_spells_it(dollar: str, as_text: bool) -> None:
+    line = jsonl.encode(
+        SpanRecord(
+            trace_id="1" * 32,
+            span_id="2" * 16,
+            parent_span_id=None,
+            name="n",
+            span_type="custom",
+            status="success",
+            status_message=None,
+            start_time_unix_nano=1,
+            end_time_unix_nano=2,
+            attributes={"data": b"\x00\x01"},
+            events=[],
+            links=[],
+            service_name="s",
+            resource={},
+        )
+    ).decode()
+    assert "$bytes" in line
+    spelled = line.replace("$", dollar)
+    assert jsonl.decode(spelled if as_text else spelled.encode()).attributes == {"data": b"\x00\x01"}

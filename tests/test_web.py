@@ -568,3 +568,19 @@ def test_many_threads_ask_at_once_while_the_folder_grows(folder: Path) -> None:
             thread.join()
         assert not wrong
         assert asked.ask(lambda store: store.count_traces()) == 52
+
+
+@pytest.mark.parametrize(
+    ("page", "link"),
+    [
+        (f"/traces/{A}", f"</api/traces/{A}>; rel=preload; as=fetch; crossorigin"),
+        ("/traces/a%3E%3B", None),
+        ("/traces/a%0D%0Ax", None),
+        ("/", None),
+    ],
+)
+async def test_the_page_of_a_trace_has_the_browser_ask_for_the_trace_at_once(
+    app: ASGIApp, page: str, link: str | None
+) -> None:
+    answer = await ask(app, page)
+    assert (answer.status, answer.headers.get("link")) == (200, link)

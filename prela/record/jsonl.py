@@ -47,7 +47,7 @@ def decode(line: bytes | str) -> SpanRecord:
 
 
 def _has_no_tags(line: bytes | str) -> bool:
-    """True where no "$" stands, in either of JSON's spellings; so nearly always, and then the record is what it says."""
+    """True where no "$" stands, in either of JSON's spellings: nearly always, and then the record is what it says."""
     if isinstance(line, str):
         return "$" not in line and "\\u0024" not in line
     return b"$" not in line and b"\\u0024" not in line

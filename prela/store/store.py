@@ -6,7 +6,7 @@ for in the files themselves.
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
@@ -89,6 +89,30 @@ class Counts(NamedTuple):
     files: int
     bad_lines: int
     """Lines that hold no record."""
+
+
+class _TraceLines(NamedTuple):
+    """Which lines of which files a trace stands in."""
+
+    trace_id: str
+    files: list[tuple[int, bytes, str, bytes]]
+    """Number, name, inode and first bytes, by name."""
+    rows: list[tuple[int, int, int, int, int, int | None]]
+    """File, offset and length of each line; span, start and end."""
+
+    @property
+    def revision(self) -> str:
+        return blake2b(msgspec.msgpack.encode(tuple(self)), digest_size=12).hexdigest()
+
+    @property
+    def places(self) -> list[_Place]:
+        """By the names of the files, and in each in the order of its lines."""
+        found: dict[int, list[_Place]] = {number: [] for number, *_ in self.files}
+        names = {number: name for number, name, *_ in self.files}
+        for file, offset, length, *_ in self.rows:
+            if file in found:  # else it came between the two questions, and is in the next revision
+                found[file].append((names[file], offset, length))
+        return [place for places in found.values() for place in places]
 
 
 class AmbiguousTraceError(LookupError):
@@ -197,18 +221,15 @@ class Store:
 
         It tells which bytes of which files the trace stands in; `trace_id` and what is raised are as in `trace`.
         """
-        self._look()
-        number, whole = self._trace_called(trace_id)
-        rows = self._rows(
-            "SELECT s.file, s.offset, s.length, s.span, s.start, s.end FROM spans s WHERE s.trace = ? AND s.shown "
-            "ORDER BY s.file, s.offset",
-            number,
-        )
-        files = self._rows(
-            "SELECT id, name, inode, head FROM files WHERE id IN (SELECT file FROM spans WHERE trace = ?) ORDER BY id",
-            number,
-        )
-        return blake2b(msgspec.msgpack.encode((whole, files, rows)), digest_size=12).hexdigest()
+        return self._lines_of(trace_id).revision
+
+    def trace_unless(self, trace_id: str, known: Container[str]) -> tuple[str, list[SpanRecord] | None]:
+        """A trace's revision, and what `trace` returns at that revision; None for records of a revision that is known.
+
+        `trace_id` and what is raised are as in `trace`.
+        """
+        lines = self._lines_of(trace_id)
+        return lines.revision, None if lines.revision in known else self._records(lines)
 
     def trace(self, trace_id: str) -> list[SpanRecord]:
         """The records of one trace, one a span.
@@ -220,14 +241,24 @@ class Store:
             LookupError: There is no such trace.
             AmbiguousTraceError: There are several.
         """
+        return self._records(self._lines_of(trace_id))
+
+    def _lines_of(self, trace_id: str) -> "_TraceLines":
         self._look()
         number, whole = self._trace_called(trace_id)
-        places = self._rows(
-            "SELECT f.name, s.offset, s.length FROM spans s JOIN files f ON f.id = s.file "
-            "WHERE s.trace = ? AND s.shown ORDER BY f.name, s.offset",
+        files = self._rows(
+            "SELECT id, name, inode, head FROM files WHERE id IN (SELECT file FROM spans WHERE trace = ?) "
+            "ORDER BY name",
             number,
         )
-        return [record for _, record in self._read(places) if record.trace_id == whole]
+        rows = self._rows(
+            "SELECT file, offset, length, span, start, end FROM spans WHERE trace = ? AND shown ORDER BY file, offset",
+            number,
+        )
+        return _TraceLines(whole, files, rows)
+
+    def _records(self, lines: "_TraceLines") -> list[SpanRecord]:
+        return [record for _, record in self._read(lines.places) if record.trace_id == lines.trace_id]
 
     def span(self, trace_id: str, span_id: str) -> SpanRecord:
         """The record of one span.

@@ -169,13 +169,17 @@ class _Web:
     def _timeline(self, store: Store, trace_id: str) -> tuple[str, Timeline]:
         """A trace and its revision; the newest few are kept. Several threads may be here at once, and none waits."""
         summary = store.summary(trace_id)
-        key = (summary.trace_id, store.revision(summary.trace_id))
-        timeline = self._timelines.pop(key, None)
-        if timeline is None:
-            records = store.trace(summary.trace_id)
-            if not records:
-                raise LookupError(f"the trace {summary.trace_id} is gone")
+        kept = [*self._timelines.items()]
+        known = {revision: timeline for (whole, revision), timeline in kept if whole == summary.trace_id}
+        revision, records = store.trace_unless(summary.trace_id, known)
+        if records is None:
+            timeline = known[revision]
+        elif records:
             timeline = Timeline(summary, records)
+        else:
+            raise LookupError(f"the trace {summary.trace_id} is gone")
+        key = (summary.trace_id, revision)
+        self._timelines.pop(key, None)
         self._timelines[key] = timeline
         while len(self._timelines) > _TIMELINES_KEPT:
             try:
@@ -190,7 +194,12 @@ class _Web:
         index = self._files.get(pages.INDEX)
         if index is None:
             return PlainTextResponse("the pages are missing from this installation of prela", 404)
-        return pages.answer(request, index)
+        answer = pages.answer(request, index)
+        trace_id = request.path_params.get("trace_id", "")
+        if trace_id.isascii() and trace_id.isalnum():
+            # The browser asks for the trace at once, and not behind all of the page's scripts; app.js takes it over.
+            answer.headers["link"] = f"</api/traces/{trace_id}>; rel=preload; as=fetch; crossorigin"
+        return answer
 
     async def static(self, request: Request) -> Response:
         file = self._files.get(request.path_params["path"])

@@ -148,5 +148,5 @@ def test_every_module_that_a_page_needs_is_asked_for_by_the_page_itself(open_pag
     page.locator(".traces").wait_for()
     named = set(page.locator("link[rel=modulepreload]").evaluate_all("links => links.map(link => link.href)"))
     loaded = "performance.getEntriesByType('resource').map(entry => entry.name).filter(name => name.endsWith('.js'))"
-    besides = {f"{site}/static/{name}" for name in ("app.js", "theme.js", "early.js")}
+    besides = {f"{site}/static/{name}" for name in ("app.js", "theme.js")}
     assert set(page.evaluate(loaded)) == named | besides

@@ -35,7 +35,7 @@ function exact(_name, value, context) {
 export async function ask(path, { signal, tag, isExact = false } = {}) {
   let response;
   try {
-    response = (await (tag ? null : early(path))) ?? (await fetch(path, { signal, headers: tag ? { "If-None-Match": tag } : {} }));
+    response = await fetch(path, { signal, headers: tag ? { "If-None-Match": tag } : {} });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Refusal("The server does not answer. Is `prela serve` still running?", 0);
@@ -44,14 +44,6 @@ export async function ask(path, { signal, tag, isExact = false } = {}) {
   const text = await response.text();
   if (!response.ok) throw new Refusal(sentence(text) ?? `The server answered ${response.status}.`, response.status);
   return { value: isExact ? JSON.parse(text, exact) : JSON.parse(text), tag: response.headers.get("ETag") };
-}
-
-/** What early.js has asked already: once, and for its own path. */
-function early(path) {
-  const asked = window.prelaEarly;
-  if (asked?.path !== path) return null;
-  window.prelaEarly = undefined;
-  return asked.answer;
 }
 
 function sentence(text) {

@@ -1,5 +1,6 @@
 // How a status looks: a shape and a word, never a colour alone.
 
+import { count } from "./format.js";
 import { html } from "./ui.js";
 
 export const MARKS = { success: "✓", error: "✗", cancelled: "⊘", pending: "…" };
@@ -35,7 +36,7 @@ export function Outcome({ trace }) {
   ].filter(([, number]) => number);
   if (!found.length) return html`<span class="outcome status-success"><b aria-hidden="true">✓</b> ok</span>`;
   return html`<span class="outcomes">${found.map(
-    ([status, number, word]) => html`<span class="outcome ${statusClass(status)}"><b aria-hidden="true">${MARKS[status]}</b> ${number.toLocaleString("en")} ${word}</span>`,
+    ([status, number, word]) => html`<span class="outcome ${statusClass(status)}"><b aria-hidden="true">${MARKS[status]}</b> ${count(number)} ${word}</span>`,
   )}</span>`;
 }
 

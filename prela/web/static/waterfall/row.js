@@ -1,6 +1,6 @@
 // One row of the waterfall: the span's name in the tree, and its bar in time.
 
-import { nanoseconds } from "../format.js";
+import { count, nanoseconds } from "../format.js";
 import { Name, StatusMark, TypeWord, statusClass, typeClass } from "../marks.js";
 import { classes, html } from "../ui.js";
 import { placed } from "./scale.js";
@@ -36,7 +36,7 @@ export function Row({ model, span, row, view, isActive, isOpen, isCollapsed, isF
       <${StatusMark} status=${status} />
       <${Name} text=${model.name(span)} />
       <${TypeWord} type=${model.type(span)} />
-      ${isCollapsed ? html`<span class="hidden-count">+${(model.ends[span] - span - 1).toLocaleString("en")}</span>` : null}
+      ${isCollapsed ? html`<span class="hidden-count">+${count(model.ends[span] - span - 1)}</span>` : null}
       ${note ? html`<bdi class="note" title=${note}>${note}</bdi>` : null}
     </div>
     <div class="cell-duration" role="gridcell">${status === "pending" ? "open" : nanoseconds(model.finishes[span] - model.starts[span])}</div>
