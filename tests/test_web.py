@@ -217,7 +217,7 @@ async def test_a_span_is_all_of_its_record_and_what_stands_around_it(app: ASGIAp
     }
     assert (found["children"], found["siblings"]) == ([], ["0" * 15 + "3", None])
     linked = await get(app, f"/api/traces/{A}/spans/{'0' * 15}2")
-    assert linked["links_from"] == [{"trace_id": A, "span_id": "e" * 16, "name": "odd"}]
+    assert linked["links_from"] == [{"trace_id": A, "span_id": "e" * 16, "name": "odd", "kind": ""}]
     root = await get(app, f"/api/traces/{A}/spans/{'0' * 15}1")
     assert root["children"] == ["0" * 15 + "2", "0" * 15 + "3", "e" * 16]
     # The one that is open lasts to the last moment that the trace knows.

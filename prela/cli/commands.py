@@ -82,10 +82,10 @@ def show(
 def _show_trace(trace: str, trace_dir: Path | None, as_json: bool) -> None:
     with opened(trace_dir) as store:
         try:
-            records = store.trace(trace)
+            records, interrupted = store.trace(trace), store.interrupted(trace)
         except LookupError as error:
             fail(str(error))
-    print_json(records) if as_json else print_records(records)
+    print_json(records) if as_json else print_records(records, interrupted=interrupted)
 
 
 def _newest(folder: Path) -> Path:

@@ -1,17 +1,21 @@
 """Trace files on the terminal: the rows of `prela.record.text`, with colour where there is a terminal to show it."""
 
+import time
+from collections.abc import Collection
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
+from prela.cli.telling import told_of
 from prela.record.jsonl import Lines, latest
 from prela.record.model import SpanRecord
 from prela.record.text import MARKS, Row, format_duration, one_line, rows, totals
 from prela.record.tree import Node, forest
 from prela.store.analysis import critical_path
+from prela.store.liveness import is_over
 
-_STYLES = {"success": "green", "error": "bold red", "cancelled": "yellow", "pending": "cyan"}
+_STYLES = {"success": "green", "error": "bold red", "cancelled": "yellow", "pending": "cyan", "interrupted": "magenta"}
 _LABEL = 48
 _WORTH_TELLING = 0.02
 """Share of the critical path from which a span's part in it is shown."""
@@ -27,25 +31,32 @@ def print_file(path: Path) -> int:
     with path.open("rb") as file:
         lines = Lines(file)
         records = latest(lines)
-    print_records(records, console)
+    pending = {record.span_id for record in records if record.status == "pending"}
+    print_records(records, console, interrupted=pending if pending and is_over(path) else frozenset())
     if lines.bad:
         console.print(Text(f"{lines.bad} lines could not be read and were passed over", style="yellow"))
     console.print(Text(f"trace file: {path.resolve()}"))
     return len(records)
 
 
-def print_records(records: list[SpanRecord], console: Console | None = None) -> None:
-    """Print the traces that some records make, and totals."""
+def print_records(
+    records: list[SpanRecord], console: Console | None = None, *, interrupted: Collection[str] = ()
+) -> None:
+    """Print the traces that some records make, what there is to say of their spans, and totals.
+
+    `interrupted` has the ids of pending spans whose program is over.
+    """
     console = console or Console(highlight=False, soft_wrap=True)
+    now = time.time_ns()
     for root in forest(records):
-        _print_tree(console, root)
+        _print_tree(console, root, interrupted, now)
     if records:
-        console.print(Text(_summary(records)))
+        console.print(Text(_summary(records, len(interrupted))))
 
 
-def _print_tree(console: Console, root: Node) -> None:
+def _print_tree(console: Console, root: Node, interrupted: Collection[str], now: int) -> None:
     ascii_only = "utf" not in (console.encoding or "").lower()
-    found = rows(root, ascii_only=ascii_only)
+    found = rows(root, ascii_only=ascii_only, interrupted=interrupted, now=now)
     record = root.record
     heading = f"trace {record.trace_id}  {one_line(record.service_name)}  {format_duration(record.duration)}"
     console.print(Text(heading, style="bold"))
@@ -68,6 +79,8 @@ def _print_tree(console: Console, root: Node) -> None:
             path.basis, "partly judged by timing"
         )
         console.print(Text(f"{mark} what the end had to wait for: the critical path, {basis}", style="dim"))
+    for told, status in told_of(root):
+        console.print(Text(told, style=_STYLES.get(status, "")))
     console.print()
 
 
@@ -81,6 +94,8 @@ def _styled(row: Row, width: int) -> Text:
     line = Text(f"{row.mark} ", style=style) + label + Text(f"  {row.duration:>8}") + bar
     if row.note:
         line += Text(f"  {row.note}", style=style)
+    if row.times:
+        line += Text(f"  {row.times}", style="dim")
     return line
 
 
@@ -96,12 +111,13 @@ def styled_end(record: SpanRecord) -> Text:
     return line
 
 
-def _summary(records: list[SpanRecord]) -> str:
+def _summary(records: list[SpanRecord], interrupted: int) -> str:
     """Counts by status, and tokens and cost where the spans say them."""
     tokens = [(sum(_number(r, f"gen_ai.usage.{side}_tokens") for r in records), side) for side in ("input", "output")]
     used = ", ".join(f"{count} {side} tokens" for count, side in tokens if count)
     cost = sum(_number(r, "prela.cost.usd") for r in records)
-    return totals(records) + (f"; {used}" if used else "") + (f", ${cost:.2g}" if cost else "")
+    cut = f" ({interrupted} interrupted)" if interrupted else ""
+    return totals(records) + cut + (f"; {used}" if used else "") + (f", ${cost:.2g}" if cost else "")
 
 
 def _number(record: SpanRecord, name: str) -> float:

@@ -151,8 +151,8 @@ def _listening(host: str, port: int) -> socket.socket:
     """A socket that listens, or a word on why there is none."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        # With its protocol named: only then does asyncio switch off Nagle's algorithm for what is accepted, by which each
-        # answer's body would wait 40 ms for the other side to acknowledge its head.
+        # With its protocol named: only then does asyncio switch off Nagle's algorithm for what is accepted. With that
+        # algorithm each answer's body waits 40 ms for the other side to acknowledge its head.
         made = socket.socket(family, kind, protocol)
     except (OSError, UnicodeError) as error:
         fail(f"{host}: {error}")

@@ -3,15 +3,20 @@
 What it leaves to others: colour, and where the lines go.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Final, NamedTuple
 
+from prela.record import facts
 from prela.record.model import SpanRecord
 from prela.record.tree import Node
 
-MARKS: Final = {"success": "✓", "error": "✗", "cancelled": "⊘", "pending": "…"}
-_ASCII_MARKS: Final = {"success": "+", "error": "x", "cancelled": "~", "pending": "?"}
+INTERRUPTED: Final = "interrupted"
+"""The status of a pending span whose program is over, as those show it who know that; no record has it."""
+MARKS: Final = {"success": "✓", "error": "✗", "cancelled": "⊘", "pending": "…", INTERRUPTED: "†"}
+_ASCII_MARKS: Final = {"success": "+", "error": "x", "cancelled": "~", "pending": "?", INTERRUPTED: "!"}
 _BAR: Final = 24
+_RUN, _READY, _WAIT = ("█", "#"), ("▓", "="), ("░", "-")
+"""What a bar is made of, where it is known; and in ASCII."""
 
 
 class Row(NamedTuple):
@@ -28,35 +33,64 @@ class Row(NamedTuple):
     note: str
     """Why it is not a success; empty otherwise."""
     status: str
+    times: str = ""
+    """How long it ran, was ready and waited; empty where nobody recorded it."""
 
     def text(self, width: int) -> str:
         """The row as plain text, its name column padded to `width`."""
         label = f"{self.branch}{self.name}" + (f" [{self.span_type}]" if self.span_type else "")
         line = f"{self.mark} {label:<{width}}  {self.duration:>8}  {self.bar}"
-        return (f"{line}  {self.note}" if self.note else line).rstrip()
+        return "  ".join(filter(None, (line, self.note, self.times))).rstrip()
 
     @property
     def label_width(self) -> int:
         return len(self.branch) + len(self.name) + (len(self.span_type) + 3 if self.span_type else 0)
 
 
-def rows(root: Node, *, ascii_only: bool = False) -> list[Row]:
-    """Return a row for each span of a tree, depth first."""
+def rows(
+    root: Node, *, ascii_only: bool = False, interrupted: Container[str] = (), now: int | None = None
+) -> list[Row]:
+    """Return a row for each span of a tree, depth first.
+
+    Args:
+        interrupted: The ids of pending spans whose program is over.
+        now: For the ages of pending spans, in nanoseconds since the Unix epoch; without it they are not told.
+    """
     begin, end = _extent(root)
     marks = _ASCII_MARKS if ascii_only else MARKS
-    return [
-        Row(
-            branch=branch,
-            name=one_line(node.record.name),
-            span_type="" if node.record.span_type == "custom" else node.record.span_type,
-            mark=marks.get(node.record.status, "?"),
-            duration=format_duration(node.record.duration),
-            bar=timeline_bar(node.record, begin, end, ascii_only=ascii_only),
-            note=note(node.record),
-            status=node.record.status,
+    found = []
+    for branch, node in _branches(root, ascii_only):
+        record = node.record
+        status = INTERRUPTED if record.status == "pending" and record.span_id in interrupted else record.status
+        found.append(
+            Row(
+                branch=branch,
+                name=one_line(record.name),
+                span_type="" if record.span_type == "custom" else record.span_type,
+                mark=marks.get(status, "?"),
+                duration="cut off" if status == INTERRUPTED else format_duration(record.duration),
+                bar=timeline_bar(record, begin, end, ascii_only=ascii_only),
+                note=note(record) or (_age(record, status, now) if now is not None else ""),
+                status=status,
+                times=_times(record),
+            )
         )
-        for branch, node in _branches(root, ascii_only)
-    ]
+    return found
+
+
+def _age(record: SpanRecord, status: str, now: int) -> str:
+    """Since when a span is open, or was when its program ended; nothing of one that has ended."""
+    age = format_duration(max(0, now - record.start_time_unix_nano) / 1e9)
+    return {"pending": f"open for {age}", INTERRUPTED: f"interrupted; began {age} ago"}.get(status, "")
+
+
+def _times(record: SpanRecord) -> str:
+    times = facts.times(record)
+    if times is None:
+        return ""
+    parts = [("ran", times.run), ("ready", times.ready), ("waited", times.wait)]
+    told = ", ".join(f"{word} {format_duration(seconds)}" for word, seconds in parts if seconds or word == "ran")
+    return f"about: {told}" if times.is_sampled else told
 
 
 def lines(root: Node, *, ascii_only: bool = False) -> list[str]:
@@ -94,7 +128,19 @@ def timeline_bar(record: SpanRecord, begin: int, end: int, *, width: int = _BAR,
     finish = end if record.end_time_unix_nano is None else record.end_time_unix_nano
     first = min(width - 1, max(0, (record.start_time_unix_nano - begin) * width // span))
     after = min(width, max(first + 1, -(-(finish - begin) * width // span)))
-    return empty * first + full * (after - first) + empty * (width - after)
+    return empty * first + _shaded(record, after - first, full, ascii_only) + empty * (width - after)
+
+
+def _shaded(record: SpanRecord, width: int, full: str, ascii_only: bool) -> str:
+    """A bar in the shares of what its span ran, was ready and waited; nobody recorded when."""
+    if facts.is_wait(record):
+        return _WAIT[ascii_only] * width
+    times, duration = facts.times(record), record.duration
+    if times is None or not duration or duration < 0:
+        return full * width
+    wait = min(width, round(width * times.wait / duration))
+    ready = min(width - wait, round(width * times.ready / duration))
+    return _RUN[ascii_only] * (width - ready - wait) + _READY[ascii_only] * ready + _WAIT[ascii_only] * wait
 
 
 def format_duration(seconds: float | None) -> str:
@@ -105,7 +151,11 @@ def format_duration(seconds: float | None) -> str:
         if seconds < limit:
             return f"{seconds * factor:.3g} {unit}" if seconds * factor < 999.5 else f"{seconds * factor:.0f} {unit}"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} m {rest:02d} s"
+    if minutes < 60:
+        return f"{minutes} m {rest:02d} s"
+    if minutes < 2_880:
+        return f"{minutes // 60} h {minutes % 60:02d} m"
+    return f"{seconds / 86_400:.3g} d" if seconds < 864e5 else f"{seconds / 86_400:.0f} d"
 
 
 def one_line(text: str, most: int = 200) -> str:
@@ -121,12 +171,19 @@ _STREAMS_LEFT: Final = {"closed_early": "stream closed early", "abandoned": "str
 
 
 def note(record: SpanRecord) -> str:
-    """Why a span is not a plain success, as one line: its error, or how it was cancelled; empty where it is one."""
+    """Why a span is not a plain success, as one line: its error, how it was cancelled, or that it was held up, held up
+    others, leaked, or left a stream; empty where it is one."""
     if record.status == "cancelled":
         cause = record.attributes.get("prela.cancel.cause", "unknown")
         return one_line(f"cancelled: {cause}", 80)
     if record.status == "error":
         return one_line(record.status_message or "error", 80)
+    if facts.is_leaked(record):
+        return one_line(f"leaked: started at {record.attributes.get('prela.leaked.where', 'unknown')}", 80)
+    if held := sum(seconds for _, seconds in facts.stalls(record)):
+        return f"held its event loop for {format_duration(held)}"
+    if exposed := facts.exposed(record):
+        return f"held up for {format_duration(exposed)} at most"
     return _STREAMS_LEFT.get(record.attributes.get("prela.stream.outcome"), "")  # type: ignore[arg-type]
 
 

@@ -20,6 +20,7 @@ from prela.store.files import read_at
 from prela.store.index import Index
 from prela.store.intake import OnProgress, Progress
 from prela.store.lines import span_number
+from prela.store.liveness import is_over
 from prela.store.query import Needles, Query, as_time, conditions, encodable, has_attributes, needles
 from prela.store.series import Bucket, Series, series
 from prela.store.totals import GROUPS, Total, needs_index_only, percentile, totals
@@ -260,6 +261,18 @@ class Store:
     def _records(self, lines: "_TraceLines") -> list[SpanRecord]:
         return [record for _, record in self._read(lines.places) if record.trace_id == lines.trace_id]
 
+    def interrupted(self, trace_id: str) -> frozenset[str]:
+        """The ids of the spans of a trace that never ended, and whose program is over; see `prela.store.liveness`.
+
+        `trace_id` and what is raised are as in `trace`.
+        """
+        self._look()
+        number, whole = self._trace_called(trace_id)
+        places = self._places("s.trace = ? AND s.end IS NULL", number)
+        over = {name for name in {place[0] for place in places} if is_over(self.folder / os.fsdecode(name))}
+        found = self._read([place for place in places if place[0] in over])
+        return frozenset(record.span_id for _, record in found if record.trace_id == whole)
+
     def span(self, trace_id: str, span_id: str) -> SpanRecord:
         """The record of one span.
 
@@ -273,16 +286,26 @@ class Store:
         """
         self._look()
         number, whole = self._trace_called(trace_id)
-        places = self._rows(
-            "SELECT f.name, s.offset, s.length FROM spans s JOIN files f ON f.id = s.file "
-            "WHERE s.trace = ? AND s.span = ? AND s.shown",
-            number,
-            span_number(encodable(span_id)),
-        )
+        places = self._places("s.trace = ? AND s.span = ?", number, span_number(encodable(span_id)))
         for _, record in self._read(places):
             if (record.trace_id, record.span_id) == (whole, span_id):
                 return record
         raise LookupError(f"no span {span_id} in the trace {whole}")
+
+    def first_error(self, trace_id: str) -> SpanRecord | None:
+        """The span of a trace that failed first; None where none did.
+
+        `trace_id` and what is raised are as in `trace`.
+        """
+        self._look()
+        number, whole = self._trace_called(trace_id)
+        is_error = "s.status = (SELECT id FROM words WHERE word = 'error')"
+        places = self._places(f"s.trace = ? AND {is_error} ORDER BY s.end, s.start DESC, s.span LIMIT 1", number)
+        return next((record for _, record in self._read(places) if record.trace_id == whole), None)
+
+    def _places(self, where: str, *parameters: Any) -> list[_Place]:
+        source = "spans s JOIN files f ON f.id = s.file"
+        return self._rows(f"SELECT f.name, s.offset, s.length FROM {source} WHERE s.shown AND {where}", *parameters)
 
     def _trace_called(self, trace_id: str) -> tuple[int, str]:
         found: dict[str, int] = {}

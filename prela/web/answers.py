@@ -1,5 +1,6 @@
 """What the store tells, as the objects of the HTTP answers; `docs/web.md` lists them. Plain functions."""
 
+import time
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -7,6 +8,7 @@ import msgspec
 
 from prela.record import jsonl
 from prela.record.model import SpanRecord
+from prela.record.remarks import Remark
 from prela.store.analysis import Change, Comparison
 from prela.store.series import Series
 from prela.store.store import Total, TraceSummary
@@ -15,6 +17,8 @@ from prela.web.timeline import Neighbours
 
 _LARGEST: Final = (1 << 53) - 1
 """Up to which every integer is a number of JavaScript."""
+MOST_LED_TO: Final = 100
+"""Spans that one remark leads to; how many more there are is told."""
 MOST_CHANGES: Final = 1_000
 """Of a comparison; what contributed most comes first."""
 
@@ -32,9 +36,9 @@ def status(state: State, folder: str, version: str, *, receives: bool) -> dict[s
     }
 
 
-def trace(summary: TraceSummary) -> dict[str, Any]:
-    """One trace, as a list shows it."""
-    return {**summary._asdict(), "start": str(summary.start)}
+def trace(summary: TraceSummary, interrupted: int = 0) -> dict[str, Any]:
+    """One trace, as a list shows it; of its open spans so many are of programs that are over."""
+    return {**summary._asdict(), "interrupted": interrupted, "start": str(summary.start)}
 
 
 def found_span(record: SpanRecord) -> dict[str, Any]:
@@ -64,7 +68,19 @@ def span(record: SpanRecord, around: Neighbours) -> dict[str, Any]:
         "children": around.children,
         "self_ns": around.self_ns,
         "siblings": [around.before, around.after],
+        "remarks": [_remark(remark) for remark in around.remarks(record, time.time_ns())],
         "links_from": around.links_from,
+    }
+
+
+def _remark(remark: Remark) -> dict[str, Any]:
+    kind, text, spans, detail = remark
+    return {
+        "kind": kind,
+        "text": text,
+        "spans": list(spans[:MOST_LED_TO]),
+        "more": max(0, len(spans) - MOST_LED_TO),
+        "detail": detail,
     }
 
 

@@ -18,7 +18,24 @@ def run(open_page: OpenPage, site: str) -> Any:
 
 
 def test_durations_read_as_in_the_terminal(run: Any) -> None:
-    seconds = [0, 1e-9, 9.994e-7, 1.5e-6, 0.00123, 0.0125, 0.3636, 0.9994, 1.0, 1.274, 59.94, 61, 3_599]
+    seconds = [
+        0,
+        1e-9,
+        9.994e-7,
+        1.5e-6,
+        0.00123,
+        0.0125,
+        0.3636,
+        0.9994,
+        1.0,
+        1.274,
+        59.94,
+        61,
+        3_599,
+        7_300,
+        200_000,
+        1e8,
+    ]
     told = run("format.js", "given.map(m.duration)", seconds)
     assert told == [format_duration(second) for second in seconds]
     assert run("format.js", "[m.duration(null), m.duration(-0.5), m.duration(7300), m.duration(216000)]") == [
