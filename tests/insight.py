@@ -16,8 +16,9 @@ INSIGHT = "f" * 32
 AGENT, COMPUTE, READER, POOL, WRITER, LOSER, FAILING, FORGOTTEN, LATER, CUT, RUNNING = (
     f"{number:016x}" for number in range(1, 12)
 )
-ELSEWHERE = "e" * 16
-STACK = 'File "agent.py", line 40, in compute\n    digest(data)\nFile "agent.py", line 52, in digest\n    rounds += 1'
+ELSEWHERE = "e0" * 8
+CALLS = ["agent.py:52 in digest", "agent.py:40 in compute"]
+STACK = "agent.py:40 in compute\nagent.py:52 in digest"
 
 
 def _link(span_id: str, kind: str) -> SpanLink:
@@ -27,8 +28,8 @@ def _link(span_id: str, kind: str) -> SpanLink:
 def _draft() -> Draft:
     stall = SpanEvent(
         name="prela.stall",
-        time_unix_nano=at(150),
-        attributes={"prela.stall.duration": 0.12, "prela.stall.stack": STACK},
+        time_unix_nano=at(270),
+        attributes={"prela.stall.duration": 0.12, "prela.stall.stack": CALLS},
     )
     computing = {
         "prela.time.run": 0.225,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from prela.record import facts
 from prela.record.model import SpanEvent, SpanLink
 from prela.record.remarks import Remark, remarks
-from prela.record.text import note, rows
+from prela.record.text import Pending, note, pending_note, rows
 from prela.record.tree import forest
 from tests.insight import STACK, records
 from tests.traces import MS, START, TRACE_ID, at, record
@@ -138,17 +138,46 @@ def test_links_say_what_they_are_for() -> None:
 
 def test_a_span_without_an_end_is_open_or_was_cut_off_and_its_age_is_told() -> None:
     pending = record(status="pending", end_time_unix_nano=None)
-    later = START + 7_320 * 10**9
+    heard, later = START + 120 * 10**9, START + 7_320 * 10**9
     assert remarks(pending) == []
-    assert remarks(pending, state="open", now=later) == [Remark("open", "open for 2 h 02 m")]
-    assert remarks(pending, state="interrupted", now=later) == [
-        Remark("interrupted", "was cut off with its program; it began 2 h 02 m ago")
+    for state, mark, duration, told in (
+        ("open", "…", "open", "open for 2 h 02 m"),
+        ("interrupted", "†", "cut off", "interrupted 2 h 00 m ago, after 2 m 00 s at least"),
+        ("", "…", "open", "not ended: ran for 2 m 00 s at least"),
+    ):
+        known = Pending(state, heard)
+        assert remarks(pending, pending=known, now=later) == [Remark(state or "pending", told)]
+        (row,) = rows(forest([pending])[0], pending={pending.span_id: known}, now=later)
+        assert (row.mark, row.duration, row.note) == (mark, duration, told)
+    assert rows(forest([pending])[0])[0].note == ""
+
+
+def test_a_span_is_known_to_have_run_until_it_was_written_down() -> None:
+    pending = record(status="pending", end_time_unix_nano=None, attributes={"prela.pending.age": 1.5})
+    assert pending_note(pending, Pending(), START) == "not ended: ran for 1.5 s at least"
+    assert pending_note(pending, Pending("interrupted", START + 10**9), START) == (
+        "interrupted 0 µs ago, after 1.5 s at least"
+    )
+
+
+def test_a_stack_that_is_a_list_of_calls_is_turned_round_and_text_stays_as_it_is() -> None:
+    def stack(value: Any) -> str:
+        attributes = {"prela.stall.duration": 0.1, "prela.stall.stack": value}
+        event = SpanEvent(name=facts.STALL, time_unix_nano=START, attributes=attributes)
+        return facts.stalls(record(events=[event]))[0].stack
+
+    assert stack(["inner", 7, "outer"]) == "outer\ninner"
+    assert stack("one\ntwo") == "one\ntwo"
+    assert stack(None) == stack(7) == ""
+
+
+def test_a_stall_lies_before_the_event_that_tells_of_it_and_within_its_span() -> None:
+    attributes = {"prela.stall.duration": 0.1}
+    found = [
+        facts.stalls(record(events=[SpanEvent(name=facts.STALL, time_unix_nano=at(when), attributes=attributes)]))
+        for when in (250, 50, -10)
     ]
-    (row,) = rows(forest([pending])[0], now=later)
-    assert (row.mark, row.duration, row.status, row.note) == ("…", "open", "pending", "open for 2 h 02 m")
-    (row,) = rows(forest([pending])[0], now=later, interrupted={pending.span_id}, ascii_only=True)
-    assert (row.mark, row.duration, row.status) == ("!", "cut off", "interrupted")
-    assert row.note == "interrupted; began 2 h 02 m ago"
+    assert [(stall.begin, stall.end) for (stall,) in found] == [(at(150), at(250)), (START, at(50)), (START, START)]
 
 
 def test_notes_tell_of_stalls_and_leaks_where_nothing_worse_is_to_be_told() -> None:
@@ -214,7 +243,7 @@ def test_whatever_a_file_says_there_are_lines_to_be_read(
         events=[SpanEvent(name=facts.STALL, time_unix_nano=when, attributes=more)],
         links=[SpanLink(trace_id=TRACE_ID, span_id=A, attributes=more)],
     )
-    for remark in remarks(found, state="open", now=when):
+    for remark in remarks(found, pending=Pending("open", when), now=when):
         assert remark.text.isprintable()
         assert all(isinstance(span, str) for span in remark.spans)
     (row,) = rows(forest([found])[0], now=when)

@@ -52,8 +52,8 @@ def last(trace_dir: TraceDir = None, as_json: AsJson = False) -> None:
         if not found:
             fail(f"no traces in {store.folder}")
         trace_id = found[0].trace_id
-        records, interrupted = store.trace(trace_id), store.interrupted(trace_id)
-    print_json(records) if as_json else print_records(records, interrupted=interrupted)
+        records, pending = store.trace(trace_id), store.pending(trace_id)
+    print_json(records) if as_json else print_records(records, pending=pending)
 
 
 def search(
@@ -151,10 +151,10 @@ def _print_traces(
     if as_json:
         print_json(found)
     elif found:
-        headers = ("trace", "start", "duration", "spans", "", "name", "service", "tokens", "cost")
+        headers = ["trace", "start", "duration", "spans", "", "name", "service", "tokens", "cost"]
         rows = [_trace_row(trace, len(store.interrupted(trace.trace_id)) if trace.open else 0) for trace in found]
         if tells_why:
-            headers += ("failed first",)
+            headers.append("failed first")
             rows = [(*row, _why(store, trace)) for row, trace in zip(rows, found, strict=True)]
         print_table(headers, rows, ("duration", "spans", "tokens", "cost"))
     if not found:

@@ -1,7 +1,7 @@
 """Trace files on the terminal: the rows of `prela.record.text`, with colour where there is a terminal to show it."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -10,10 +10,10 @@ from rich.text import Text
 from prela.cli.telling import told_of
 from prela.record.jsonl import Lines, latest
 from prela.record.model import SpanRecord
-from prela.record.text import MARKS, Row, format_duration, one_line, rows, totals
+from prela.record.text import INTERRUPTED, MARKS, Pending, Row, format_duration, one_line, rows, totals
 from prela.record.tree import Node, forest
 from prela.store.analysis import critical_path
-from prela.store.liveness import is_over
+from prela.store.liveness import look_at
 
 _STYLES = {"success": "green", "error": "bold red", "cancelled": "yellow", "pending": "cyan", "interrupted": "magenta"}
 _LABEL = 48
@@ -31,8 +31,8 @@ def print_file(path: Path) -> int:
     with path.open("rb") as file:
         lines = Lines(file)
         records = latest(lines)
-    pending = {record.span_id for record in records if record.status == "pending"}
-    print_records(records, console, interrupted=pending if pending and is_over(path) else frozenset())
+    known = look_at(path)
+    print_records(records, console, {record.span_id: known for record in records if record.status == "pending"})
     if lines.bad:
         console.print(Text(f"{lines.bad} lines could not be read and were passed over", style="yellow"))
     console.print(Text(f"trace file: {path.resolve()}"))
@@ -40,23 +40,23 @@ def print_file(path: Path) -> int:
 
 
 def print_records(
-    records: list[SpanRecord], console: Console | None = None, *, interrupted: Collection[str] = ()
+    records: list[SpanRecord], console: Console | None = None, pending: Mapping[str, Pending] | None = None
 ) -> None:
     """Print the traces that some records make, what there is to say of their spans, and totals.
 
-    `interrupted` has the ids of pending spans whose program is over.
+    `pending` is what is known of spans that have not ended, by their ids.
     """
     console = console or Console(highlight=False, soft_wrap=True)
     now = time.time_ns()
     for root in forest(records):
-        _print_tree(console, root, interrupted, now)
+        _print_tree(console, root, pending or {}, now)
     if records:
-        console.print(Text(_summary(records, len(interrupted))))
+        console.print(Text(_summary(records, pending or {})))
 
 
-def _print_tree(console: Console, root: Node, interrupted: Collection[str], now: int) -> None:
+def _print_tree(console: Console, root: Node, pending: Mapping[str, Pending], now: int) -> None:
     ascii_only = "utf" not in (console.encoding or "").lower()
-    found = rows(root, ascii_only=ascii_only, interrupted=interrupted, now=now)
+    found = rows(root, ascii_only=ascii_only, pending=pending, now=now)
     record = root.record
     heading = f"trace {record.trace_id}  {one_line(record.service_name)}  {format_duration(record.duration)}"
     console.print(Text(heading, style="bold"))
@@ -111,11 +111,12 @@ def styled_end(record: SpanRecord) -> Text:
     return line
 
 
-def _summary(records: list[SpanRecord], interrupted: int) -> str:
+def _summary(records: list[SpanRecord], pending: Mapping[str, Pending]) -> str:
     """Counts by status, and tokens and cost where the spans say them."""
     tokens = [(sum(_number(r, f"gen_ai.usage.{side}_tokens") for r in records), side) for side in ("input", "output")]
     used = ", ".join(f"{count} {side} tokens" for count, side in tokens if count)
     cost = sum(_number(r, "prela.cost.usd") for r in records)
+    interrupted = sum(known.state == INTERRUPTED for known in pending.values())
     cut = f" ({interrupted} interrupted)" if interrupted else ""
     return totals(records) + cut + (f"; {used}" if used else "") + (f", ${cost:.2g}" if cost else "")
 

@@ -11,7 +11,6 @@ from prela.record.tree import Node
 _MOST: Final = 30
 """Lines below one tree."""
 _MOST_NAMES: Final = 4
-_SHOWN_IN_ROWS: Final = frozenset({"open", "interrupted"})
 _STEP_WORTH_TELLING: Final = 0.01
 """Seconds from which the longest step of a tree is told of."""
 _STACK_LINES: Final = 4
@@ -47,7 +46,7 @@ def _says_more_than_the_tree(remark: Remark, below: set[str], is_longest: bool) 
         return is_longest
     if remark.kind in LINKS:
         return not below.issuperset(remark.spans)  # that a parent waits for its children is seen
-    return remark.kind not in _SHOWN_IN_ROWS
+    return True
 
 
 def _lines(name: str, remark: Remark, names: dict[str, str]) -> Iterator[str]:

@@ -6,7 +6,7 @@
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
-from prela.record.model import SpanEvent, SpanRecord
+from prela.record.model import SpanRecord
 
 STALL: Final = "prela.stall"
 """The event of a span that held its event loop."""
@@ -32,13 +32,33 @@ def times(record: SpanRecord) -> Times | None:
     return Times(run, seconds(get("prela.time.ready")) or 0.0, wait, get("prela.time.sampled") is True)
 
 
-def stalls(record: SpanRecord) -> list[tuple[SpanEvent, float]]:
-    """The events that tell how a span held its event loop, and for how many seconds each did."""
-    return [
-        (event, found)
-        for event in record.events
-        if event.name == STALL and (found := seconds(event.attributes.get("prela.stall.duration"))) is not None
-    ]
+class Stall(NamedTuple):
+    """A time for which a span held its event loop."""
+
+    begin: int
+    """Nanoseconds since the Unix epoch."""
+    end: int
+    seconds: float
+    stack: str
+    """As it was meanwhile, on several lines, the innermost call last; empty where nobody saw it."""
+
+
+def stalls(record: SpanRecord) -> list[Stall]:
+    """How a span held its event loop. The events that tell it were added as each time was over."""
+    found = []
+    for event in record.events:
+        if event.name == STALL and (held := seconds(event.attributes.get("prela.stall.duration"))) is not None:
+            begin = max(record.start_time_unix_nano, event.time_unix_nano - round(held * 1e9))
+            end = max(begin, event.time_unix_nano)
+            found.append(Stall(begin, end, held, _stack(event.attributes.get("prela.stall.stack"))))
+    return found
+
+
+def _stack(value: Any) -> str:
+    """A stack as text; what is recorded as a list of calls begins with the innermost."""
+    if isinstance(value, list):
+        return "\n".join(call for call in reversed(value) if isinstance(call, str))
+    return value if isinstance(value, str) else ""
 
 
 def culprits(record: SpanRecord) -> tuple[str, ...]:

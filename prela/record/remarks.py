@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from prela.record import facts
 from prela.record.model import SpanRecord
-from prela.record.text import INTERRUPTED, format_duration, one_line
+from prela.record.text import Pending, format_duration, one_line, pending_note
 
 _CAUSES: Final = {
     "deadline": "because a deadline had passed",
@@ -30,7 +30,7 @@ class Remark(NamedTuple):
     """One sentence about a span, without its subject, which is the span."""
 
     kind: str
-    """open, interrupted, cancelled, group, leaked, stall, victim, step, waiting; or the kind of a link."""
+    """open, interrupted, pending, cancelled, group, leaked, stall, victim, step, waiting; or the kind of a link."""
     text: str
     spans: tuple[str, ...] = ()
     """Ids of the spans that the sentence ends in; mostly of the same trace."""
@@ -38,16 +38,18 @@ class Remark(NamedTuple):
     """For those who ask: a stack, of several lines."""
 
 
-def remarks(record: SpanRecord, *, victims: Sequence[str] = (), state: str = "", now: int = 0) -> list[Remark]:
+def remarks(
+    record: SpanRecord, *, victims: Sequence[str] = (), pending: Pending | None = None, now: int = 0
+) -> list[Remark]:
     """Everything there is to say of a span.
 
     Args:
         victims: The ids of the spans that say that this one held them up.
-        state: "open" or "interrupted" for a span without an end; empty where that is not known.
-        now: Of which its age is told; nanoseconds since the Unix epoch.
+        pending: What is known of a span that has not ended; None to say nothing of that.
+        now: For its age; nanoseconds since the Unix epoch.
     """
     return [
-        *_state(record, state, now),
+        *_state(record, pending, now),
         *_cancellation(record),
         *_failures(record),
         *_leak(record),
@@ -58,11 +60,9 @@ def remarks(record: SpanRecord, *, victims: Sequence[str] = (), state: str = "",
     ]
 
 
-def _state(record: SpanRecord, state: str, now: int) -> Iterator[Remark]:
-    if record.status == "pending" and state:
-        age = format_duration(max(0, now - record.start_time_unix_nano) / 1e9)
-        is_cut = state == INTERRUPTED
-        yield Remark(state, f"was cut off with its program; it began {age} ago" if is_cut else f"open for {age}")
+def _state(record: SpanRecord, pending: Pending | None, now: int) -> Iterator[Remark]:
+    if record.status == "pending" and pending is not None:
+        yield Remark(pending.state or "pending", pending_note(record, pending, now))
 
 
 def _cancellation(record: SpanRecord) -> Iterator[Remark]:
@@ -98,11 +98,10 @@ def _leak(record: SpanRecord) -> Iterator[Remark]:
 
 
 def _stalls(record: SpanRecord, victims: Sequence[str]) -> Iterator[Remark]:
-    for event, seconds in facts.stalls(record):
-        after = format_duration((event.time_unix_nano - record.start_time_unix_nano) / 1e9)
-        stack = event.attributes.get("prela.stall.stack")
-        told = f"held its event loop for {format_duration(seconds)}, after {after}"
-        yield Remark("stall", told, detail=stack if isinstance(stack, str) else "")
+    for stall in facts.stalls(record):
+        after = format_duration(max(0, stall.begin - record.start_time_unix_nano) / 1e9)
+        told = f"held its event loop for {format_duration(stall.seconds)}, after {after}"
+        yield Remark("stall", told, detail=stall.stack)
     if victims:
         yield Remark("stall", f"held up {_count(len(victims), 'other span', 'other spans')}", tuple(victims))
     exposed, culprits = facts.exposed(record), facts.culprits(record)

@@ -3,7 +3,8 @@
 What it leaves to others: colour, and where the lines go.
 """
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from prela.record import facts
@@ -14,9 +15,20 @@ INTERRUPTED: Final = "interrupted"
 """The status of a pending span whose program is over, as those show it who know that; no record has it."""
 MARKS: Final = {"success": "✓", "error": "✗", "cancelled": "⊘", "pending": "…", INTERRUPTED: "†"}
 _ASCII_MARKS: Final = {"success": "+", "error": "x", "cancelled": "~", "pending": "?", INTERRUPTED: "!"}
+PENDING_AGE: Final = "prela.pending.age"
+"""In the record of a span that is open: for how many seconds it had been when it was written down."""
 _BAR: Final = 24
 _RUN, _READY, _WAIT = ("█", "#"), ("▓", "="), ("░", "-")
 """What a bar is made of, where it is known; and in ASCII."""
+
+
+class Pending(NamedTuple):
+    """What is known of a span that has not ended."""
+
+    state: str = ""
+    """"open" while its program runs, "interrupted" where that is over; empty where nobody knows."""
+    heard: int = 0
+    """When there was last a sign of its program, in nanoseconds since the Unix epoch; 0 where there was none."""
 
 
 class Row(NamedTuple):
@@ -47,30 +59,39 @@ class Row(NamedTuple):
         return len(self.branch) + len(self.name) + (len(self.span_type) + 3 if self.span_type else 0)
 
 
+_NOTHING_KNOWN: Final[Mapping[str, Pending]] = MappingProxyType({})
+
+
 def rows(
-    root: Node, *, ascii_only: bool = False, interrupted: Container[str] = (), now: int | None = None
+    root: Node,
+    *,
+    ascii_only: bool = False,
+    pending: Mapping[str, Pending] = _NOTHING_KNOWN,
+    now: int | None = None,
 ) -> list[Row]:
     """Return a row for each span of a tree, depth first.
 
     Args:
-        interrupted: The ids of pending spans whose program is over.
-        now: For the ages of pending spans, in nanoseconds since the Unix epoch; without it they are not told.
+        pending: What is known of spans that have not ended, by their ids.
+        now: For the ages of these, in nanoseconds since the Unix epoch; without it they are not told.
     """
     begin, end = _extent(root)
     marks = _ASCII_MARKS if ascii_only else MARKS
     found = []
-    for branch, node in _branches(root, ascii_only):
+    for branch, node in branches(root, ascii_only=ascii_only):
         record = node.record
-        status = INTERRUPTED if record.status == "pending" and record.span_id in interrupted else record.status
+        known = pending.get(record.span_id, Pending())
+        is_cut = record.status == "pending" and known.state == INTERRUPTED
+        status = INTERRUPTED if is_cut else record.status
         found.append(
             Row(
                 branch=branch,
                 name=one_line(record.name),
                 span_type="" if record.span_type == "custom" else record.span_type,
                 mark=marks.get(status, "?"),
-                duration="cut off" if status == INTERRUPTED else format_duration(record.duration),
+                duration="cut off" if is_cut else format_duration(record.duration),
                 bar=timeline_bar(record, begin, end, ascii_only=ascii_only),
-                note=note(record) or (_age(record, status, now) if now is not None else ""),
+                note=note(record) or ("" if now is None else pending_note(record, known, now)),
                 status=status,
                 times=_times(record),
             )
@@ -78,10 +99,23 @@ def rows(
     return found
 
 
-def _age(record: SpanRecord, status: str, now: int) -> str:
-    """Since when a span is open, or was when its program ended; nothing of one that has ended."""
-    age = format_duration(max(0, now - record.start_time_unix_nano) / 1e9)
-    return {"pending": f"open for {age}", INTERRUPTED: f"interrupted; began {age} ago"}.get(status, "")
+def pending_note(record: SpanRecord, known: Pending, now: int) -> str:
+    """How long a span that has not ended has been open, or was for all that is known; empty for one that has."""
+    if record.status != "pending":
+        return ""
+    last = last_sign(record, known.heard)
+    ran = format_duration(max(0, last - record.start_time_unix_nano) / 1e9)
+    if known.state == INTERRUPTED:
+        return f"interrupted {format_duration(max(0, now - last) / 1e9)} ago, after {ran} at least"
+    if known.state:
+        return f"open for {format_duration(max(0, now - record.start_time_unix_nano) / 1e9)}"
+    return f"not ended: ran for {ran} at least"
+
+
+def last_sign(record: SpanRecord, heard: int) -> int:
+    """When a span that has not ended is known to have been running last: when it was written down, or heard of."""
+    age = facts.seconds(record.attributes.get(PENDING_AGE)) or 0.0
+    return max(record.start_time_unix_nano + round(age * 1e9), heard)
 
 
 def _times(record: SpanRecord) -> str:
@@ -100,7 +134,7 @@ def lines(root: Node, *, ascii_only: bool = False) -> list[str]:
     return [row.text(width) for row in found]
 
 
-def _branches(root: Node, ascii_only: bool) -> Iterator[tuple[str, Node]]:
+def branches(root: Node, *, ascii_only: bool = False) -> Iterator[tuple[str, Node]]:
     """Each node with the lines that lead to it; not recursive."""
     fork, last, pipe = ("|- ", "`- ", "|  ") if ascii_only else ("├─ ", "└─ ", "│  ")
     pending: list[tuple[str, str, Node]] = [("", "", root)]
@@ -180,7 +214,7 @@ def note(record: SpanRecord) -> str:
         return one_line(record.status_message or "error", 80)
     if facts.is_leaked(record):
         return one_line(f"leaked: started at {record.attributes.get('prela.leaked.where', 'unknown')}", 80)
-    if held := sum(seconds for _, seconds in facts.stalls(record)):
+    if held := sum(stall.seconds for stall in facts.stalls(record)):
         return f"held its event loop for {format_duration(held)}"
     if exposed := facts.exposed(record):
         return f"held up for {format_duration(exposed)} at most"

@@ -1,8 +1,9 @@
 """Whether the program that wrote a trace file still runs: spans that it never ended are open, or were cut off.
 
-A file of Prela's is named after its process. One that still runs here, and ran when the file was last written to, may
-end its spans yet. One that does not is over, if the file has lain still for a while: the process may be one of another
-machine or container, whose numbers are not ours. Of a file of another name only that tells, and takes longer.
+A file of Prela's is named after its process, and while spans are open that were written down, that process sets the
+file's time again and again. A process of that number that runs here, and ran when the file was last touched, may end
+its spans yet. Where none does, the file is left alone for a while first: the process may be one of another machine or
+container, whose numbers are not ours. Of a file of another name only its rest tells, and takes longer.
 """
 
 import os
@@ -11,33 +12,36 @@ import time
 from pathlib import Path
 from typing import Final
 
+from prela.record.text import INTERRUPTED, Pending
+
 _NAMED: Final = re.compile(r"-\d{8}T\d{6}Z-(\d{1,10})-[0-9a-f]+\.jsonl\Z")
 _QUIET: Final = 10.0
-"""Seconds without a line after which a process that is not here is taken to be over."""
+"""Seconds without a touch after which a process that is not here is taken to be over."""
 _SILENT: Final = 600.0
 """And a writer of which nothing more is known."""
 _SLACK: Final = 2.0
 """Seconds by which the clocks of files and of processes may differ."""
 
 
-def is_over(path: Path, now: float | None = None) -> bool:
-    """Whether no more will be written to a trace file.
+def look_at(path: Path, now: float | None = None) -> Pending:
+    """What a trace file tells of the spans in it that have not ended.
 
     Args:
         now: Seconds since the Unix epoch.
     """
     try:
-        written = path.stat().st_mtime
+        touched = path.stat().st_mtime_ns
     except OSError:
-        return True
+        return Pending(INTERRUPTED)
+    written = touched / 1e9
     quiet = (time.time() if now is None else now) - written
     named = _NAMED.search(path.name)
     if named is None or os.name != "posix":
-        return quiet > _SILENT
+        return Pending(INTERRUPTED if quiet > _SILENT else "open", touched)
     began = _process_began(int(named[1]))
     if began is None:
-        return quiet > _QUIET
-    return began > written + _SLACK  # the number is another's by now
+        return Pending(INTERRUPTED if quiet > _QUIET else "", touched)
+    return Pending(INTERRUPTED if began > written + _SLACK else "open", touched)  # the number may be another's by now
 
 
 def _process_began(number: int) -> float | None:

@@ -16,11 +16,12 @@ import msgspec
 
 from prela.record import jsonl
 from prela.record.model import SpanRecord
+from prela.record.text import INTERRUPTED, Pending
 from prela.store.files import read_at
 from prela.store.index import Index
 from prela.store.intake import OnProgress, Progress
 from prela.store.lines import span_number
-from prela.store.liveness import is_over
+from prela.store.liveness import look_at
 from prela.store.query import Needles, Query, as_time, conditions, encodable, has_attributes, needles
 from prela.store.series import Bucket, Series, series
 from prela.store.totals import GROUPS, Total, needs_index_only, percentile, totals
@@ -261,17 +262,23 @@ class Store:
     def _records(self, lines: "_TraceLines") -> list[SpanRecord]:
         return [record for _, record in self._read(lines.places) if record.trace_id == lines.trace_id]
 
-    def interrupted(self, trace_id: str) -> frozenset[str]:
-        """The ids of the spans of a trace that never ended, and whose program is over; see `prela.store.liveness`.
+    def pending(self, trace_id: str) -> dict[str, Pending]:
+        """What is known of the spans of a trace that have not ended, by their ids; see `prela.store.liveness`.
 
         `trace_id` and what is raised are as in `trace`.
         """
         self._look()
         number, whole = self._trace_called(trace_id)
         places = self._places("s.trace = ? AND s.end IS NULL", number)
-        over = {name for name in {place[0] for place in places} if is_over(self.folder / os.fsdecode(name))}
-        found = self._read([place for place in places if place[0] in over])
-        return frozenset(record.span_id for _, record in found if record.trace_id == whole)
+        files = {name: look_at(self.folder / os.fsdecode(name)) for name in {place[0] for place in places}}
+        return {record.span_id: files[name] for (name, *_), record in self._read(places) if record.trace_id == whole}
+
+    def interrupted(self, trace_id: str) -> frozenset[str]:
+        """The ids of the spans of a trace that never ended, and whose program is over.
+
+        `trace_id` and what is raised are as in `trace`.
+        """
+        return frozenset(span for span, known in self.pending(trace_id).items() if known.state == INTERRUPTED)
 
     def span(self, trace_id: str, span_id: str) -> SpanRecord:
         """The record of one span.

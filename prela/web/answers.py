@@ -8,7 +8,8 @@ import msgspec
 
 from prela.record import jsonl
 from prela.record.model import SpanRecord
-from prela.record.remarks import Remark
+from prela.record.remarks import Remark, remarks
+from prela.record.text import Pending
 from prela.store.analysis import Change, Comparison
 from prela.store.series import Series
 from prela.store.store import Total, TraceSummary
@@ -56,8 +57,9 @@ def found_span(record: SpanRecord) -> dict[str, Any]:
     }
 
 
-def span(record: SpanRecord, around: Neighbours) -> dict[str, Any]:
-    """The answer about one span: all of its record."""
+def span(record: SpanRecord, around: Neighbours, pending: Pending | None) -> dict[str, Any]:
+    """The answer about one span: all of its record, and what there is to say of it."""
+    found = remarks(record, victims=around.victims, pending=pending, now=time.time_ns())
     line = msgspec.json.decode(jsonl.encode(record))
     line["start_time_unix_nano"] = str(record.start_time_unix_nano)
     line["end_time_unix_nano"] = None if record.end_time_unix_nano is None else str(record.end_time_unix_nano)
@@ -68,7 +70,7 @@ def span(record: SpanRecord, around: Neighbours) -> dict[str, Any]:
         "children": around.children,
         "self_ns": around.self_ns,
         "siblings": [around.before, around.after],
-        "remarks": [_remark(remark) for remark in around.remarks(record, time.time_ns())],
+        "remarks": [_remark(remark) for remark in found],
         "links_from": around.links_from,
     }
 

@@ -141,7 +141,8 @@ class _Web:
         def look(store: Store) -> bytes:
             record = store.span(trace_id, span_id)
             _, timeline = self._timeline(store, record.trace_id)
-            return _encoded(answers.span(record, timeline.around(span_id)))
+            pending = store.pending(record.trace_id).get(span_id) if record.status == "pending" else None
+            return _encoded(answers.span(record, timeline.around(span_id), pending))
 
         return _sent(await self._ask(look))
 

@@ -12,7 +12,6 @@ import msgspec
 from prela.record import facts
 from prela.record.flat import FlatForest, flatten
 from prela.record.model import SpanRecord
-from prela.record.remarks import Remark, remarks
 from prela.record.text import INTERRUPTED, note, one_line
 from prela.record.tree import forest
 from prela.store.analysis import Segment, critical_path, idle_gaps, profile
@@ -43,12 +42,6 @@ class Neighbours(NamedTuple):
     """The spans of the same trace that link to it, and by what kind of link."""
     victims: list[str]
     """The spans of the same trace that it has held up."""
-    state: str
-    """"open" or "interrupted" of a span without an end; else empty."""
-
-    def remarks(self, record: SpanRecord, now: int) -> list[Remark]:
-        """What there is to say of its record, at a moment in nanoseconds since the Unix epoch."""
-        return remarks(record, victims=self.victims, state=self.state, now=now)
 
 
 class Timeline:
@@ -70,11 +63,6 @@ class Timeline:
         self._self = self_nanoseconds(flat)
         self._links_from = _links_from(flat)
         self._victims = _victims(flat)
-        self._states = {
-            record.span_id: INTERRUPTED if record.span_id in interrupted else "open"
-            for record in flat.records
-            if record.status == "pending"
-        }
         begin, end = min(flat.starts), max(flat.ends)
         path, running = critical_path(flat), profile(flat)
         columns, words = _columns(flat, begin, self._self, interrupted)
@@ -90,7 +78,7 @@ class Timeline:
                 "errors": summary.errors,
                 "cancelled": summary.cancelled,
                 "open": summary.open,
-                "interrupted": sum(state == INTERRUPTED for state in self._states.values()),
+                "interrupted": sum(record.span_id in interrupted for record in flat.records),
                 "input_tokens": summary.input_tokens,
                 "output_tokens": summary.output_tokens,
                 "cost": summary.cost,
@@ -143,7 +131,6 @@ class Timeline:
             self_ns=self._self[number],
             links_from=self._links_from.get(span_id, []),
             victims=self._victims.get(span_id, []),
-            state=self._states.get(span_id, ""),
         )
 
     def _victims_by_place(self) -> dict[str, list[int]]:
@@ -237,8 +224,7 @@ def _stalls(flat: FlatForest, begin: int) -> dict[str, list[tuple[int, int]]]:
     for i, record in enumerate(flat.records):
         if record.events and left > 0 and (stalls := facts.stalls(record)[:left]):
             left -= len(stalls)
-            starts = [(_within(event.time_unix_nano - begin), round(seconds * 1e9)) for event, seconds in stalls]
-            found[str(i)] = [(start, start + length) for start, length in starts]
+            found[str(i)] = [(_within(stall.begin - begin), _within(stall.end - begin)) for stall in stalls]
     return found
 
 

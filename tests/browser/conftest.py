@@ -28,16 +28,8 @@ WORDS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-SERVE = [
-    sys.executable,
-    "-c",
-    "from prela.cli import main; main()",
-    "serve",
-    "--no-open",
-    "--no-receive",
-    "--port",
-    "0",
-]
+MAIN = "from prela.cli import main; main()"
+SERVE = ["serve", "--no-open", "--no-receive", "--port", "0"]
 
 
 def expect(what: Any) -> Any:
@@ -80,10 +72,10 @@ def browser() -> Iterator[Any]:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """`prela serve` over a folder: where it is."""
+def serving(folder: Path, *, source: str = MAIN, waits: bool = True) -> Iterator[str]:
+    """`prela serve` over a folder: where it is, and, if it is to be waited for, once it has read what there is."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("PRELA_", "OTEL_"))}
-    command = [*SERVE, "--trace-dir", str(folder)]
+    command = [sys.executable, "-c", source, *SERVE, "--trace-dir", str(folder)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env={**clean, "PYTHONPATH": "."}
     ) as server:
@@ -96,7 +88,8 @@ def serving(folder: Path) -> Iterator[str]:
                     break
             else:
                 raise AssertionError("the server said: " + "".join(said))
-            _wait_for_index(found[0], any(folder.glob("*.jsonl")))
+            if waits:
+                _wait_for_index(found[0], any(folder.glob("*.jsonl")))
             yield found[0]
         finally:
             server.terminate()

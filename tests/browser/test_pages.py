@@ -1,6 +1,7 @@
 """From the list to a trace, to a span, to a comparison: as a person would, with a mouse."""
 
 import json
+import os
 import re
 import urllib.request
 from pathlib import Path
@@ -32,6 +33,36 @@ def test_a_trace_that_is_written_while_the_list_is_open_appears_in_it(open_page:
         page.locator(".empty").wait_for()
         folders.write(tmp_path, "late", [record("late arrival", end_time_unix_nano=START + MS)])
         page.get_by_text("late arrival").wait_for()
+
+
+HELD_READING = """
+from prela.web import reading
+from prela.cli import main
+reading._WORTH_TELLING = 1
+on_progress = reading.Reading._on_progress
+def held(self, progress):
+    on_progress(self, progress)
+    open({gate!r}).read()  # until somebody writes there
+reading.Reading._on_progress = held
+main()
+"""
+
+
+def test_a_folder_that_is_still_being_read_is_shown_with_how_far_that_is(open_page: OpenPage, tmp_path: Path) -> None:
+    folder, gate = tmp_path / "traces", tmp_path / "gate"
+    folder.mkdir()
+    os.mkfifo(gate)
+    folders.write(folder, "a", [record("first of all", end_time_unix_nano=START + MS)])
+    size = (folder / "a.jsonl").stat().st_size
+    with serving(folder, source=HELD_READING.format(gate=str(gate)), waits=False) as base:
+        page = open_page(base + "/")
+        told = page.locator(".indexing")
+        expect(told).to_contain_text(f"reading the folder: {size} bytes of {size} bytes, 1 span")
+        expect(told.get_by_role("progressbar")).to_have_attribute("value", str(size))
+        assert page.locator(".empty").count() == 0
+        gate.write_text("go on")
+        expect(page.get_by_role("link", name="first of all")).to_have_count(1)
+        expect(told).to_have_count(0)
 
 
 def test_the_slow_call_of_the_demo_is_named_above_its_waterfall(open_page: OpenPage, site: str) -> None:

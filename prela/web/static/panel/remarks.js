@@ -6,7 +6,7 @@ import { Name } from "../marks.js";
 import { html } from "../ui.js";
 import { LongText } from "./values.js";
 
-const SIGNS = { stall: "▮", victim: "▯", waiting: "◷", cancelled: "⊘", group: "✗", leaked: "!", interrupted: "†", open: "…" };
+const SIGNS = { stall: "▮", victim: "▯", waiting: "◷", cancelled: "⊘", group: "✗", leaked: "!", interrupted: "†", open: "…", pending: "…" };
 
 /** `model` has the trace's spans; `onPick(number)` shows another. */
 export function Remarks({ remarks, model, onPick }) {
