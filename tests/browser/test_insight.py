@@ -56,9 +56,8 @@ def test_a_stall_is_marked_on_the_span_that_held_the_loop_and_on_those_that_were
     open_page: OpenPage, site: str
 ) -> None:
     page = opened(open_page, site)
-    place = {
-        span: f".row[data-span='{int(span, 16) - 1}']" for span in (insight.COMPUTE, insight.READER, insight.WRITER)
-    }
+    spans = (insight.COMPUTE, insight.READER, insight.WRITER)
+    place = {span: f".row[data-span='{int(span, 16) - 1}']" for span in spans}
     assert_lies(page, f"{place[insight.COMPUTE]} .stall", 0.15, 0.27)
     assert_lies(page, f"{place[insight.READER]} .held-up", 0.15, 0.27)
     assert_lies(page, f"{place[insight.WRITER]} .held-up", 0.2, 0.26)
