@@ -108,6 +108,7 @@ def series(found: Series) -> dict[str, Any]:
     return {
         "bucket_seconds": found.length / 1e9,
         "times": [bucket.start / 1e9 for bucket in buckets],
+        "first": [None if bucket.first is None else str(bucket.first) for bucket in buckets],
         "spans": [bucket.spans for bucket in buckets],
         "errors": [bucket.errors for bucket in buckets],
         "cancelled": [bucket.cancelled for bucket in buckets],

@@ -165,3 +165,14 @@ def test_messages_of_every_writer_are_one_conversation(
 ) -> None:
     call = "m.conversation(given).map(one => [one.role, one.parts[0].kind, one.parts[0].text])"
     assert run("panel/messages.js", call, attributes) == said
+
+
+def test_the_longest_stretch_of_nothing_is_found(run: Any) -> None:
+    for values, gap in [
+        ([], [0, 0]),
+        ([1], [0, 0]),
+        ([0, 0], [0, 2]),
+        ([1, 0, 2, 0, 0, 3, 0], [3, 2]),
+        ([1, 0, 0, 0], [1, 3]),
+    ]:
+        assert run("pages/stats.js", "Object.values(m.longestGap(given))", values) == gap

@@ -142,6 +142,18 @@ def test_the_stats_have_a_row_for_each_group_and_lead_to_its_spans(open_page: Op
     page.locator(".results tbody tr").first.wait_for()
 
 
+def test_where_spans_lie_years_apart_the_charts_say_so_and_lead_to_the_latest(open_page: OpenPage, site: str) -> None:
+    page = open_page(site + "/stats")
+    expect(page.locator(".quiet-stretch")).to_contain_text("Nothing ran from 2023-")
+    page.get_by_role("button", name="What came after").click()
+    expect(page).to_have_url(re.compile("since=20"))
+    first = asked(site, f"/api/traces/{demo_ids(site)[1]}")["begin"]
+    shown = page.evaluate("Date.parse(new URLSearchParams(location.search).get('since'))")
+    assert shown == int(first) // 1_000_000
+    expect(page.locator(".totals tr", has_text="query_archive")).to_have_count(1)
+    expect(page.locator(".totals tr", has_text="everything")).to_have_count(0)
+
+
 def test_a_call_of_a_model_is_a_conversation_with_tools_and_its_stream(open_page: OpenPage, site: str) -> None:
     page = open_page(f"{site}/traces/{folders.TALK}?span={'2' * 16}")
     expect(page.locator(".message")).to_have_count(6)

@@ -30,6 +30,8 @@ export function since(start, at) {
   }
 }
 
+const TOLD_ABOVE = new Set(["exception", "prela.stall"]); // with all that they say
+
 export function Events({ events, start, length }) {
   if (!events.length) return null;
   const placed = events.map((event) => ({ event, at: since(start, event.time_unix_nano) }));
@@ -39,7 +41,7 @@ export function Events({ events, start, length }) {
     )}</div>
     <ol class="events">${placed.slice(0, 200).map(
       ({ event, at }) => html`<li><header><b><bdi>${event.name}</bdi></b> <span>after ${nanoseconds(at)}</span></header>
-        ${event.name === "exception" ? null : html`<${Pairs} values=${event.attributes ?? {}} />`}</li>`,
+        ${TOLD_ABOVE.has(event.name) ? null : html`<${Pairs} values=${event.attributes ?? {}} />`}</li>`,
     )}</ol>
     ${events.length > 200 ? html`<p class="is-nothing">and ${count(events.length - 200)} more</p>` : null}
   </section>`;
