@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -98,7 +99,8 @@ def serving(folder: Path, *, source: str = MAIN, waits: bool = True) -> Iterator
 
 def _wait_for_index(base: str, has_traces: bool) -> None:
     """Until the server has read what there is: before, it answers at once, with what it has."""
-    for _ in range(1_000):
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
         with urllib.request.urlopen(f"{base}/api/status") as response:
             status = json.load(response)
         if status["indexing"] is None and (status["spans"] or not has_traces):
