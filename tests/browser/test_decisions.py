@@ -122,6 +122,20 @@ def test_what_lies_outside_a_view_has_no_place_in_it(run: Any) -> None:
     assert run("waterfall/scale.js", placed, [150, 150])["width"] == 0
 
 
+def test_stretches_that_nobody_could_tell_apart_are_drawn_as_one(run: Any) -> None:
+    call = "m.joined(given.stretches, given.view)"
+    view = {"from": 0, "to": 20_000}
+    stretches = [[0, 5], [15, 20], [31, 40], [5_000, 6_000], [30_000, 40_000]]
+    assert run("waterfall/scale.js", call, {"stretches": stretches, "view": view}) == [
+        [0, 20],
+        [31, 40],
+        [5_000, 6_000],
+    ]
+    close = {"from": 10, "to": 35}
+    assert run("waterfall/scale.js", call, {"stretches": stretches, "view": close}) == [[15, 20], [31, 40]]
+    assert run("waterfall/scale.js", call, {"stretches": [], "view": view}) == []
+
+
 def test_a_view_is_read_from_the_address_as_it_was_written(run: Any) -> None:
     assert run("waterfall/scale.js", "m.read(m.written({from: 1000, to: 5000}, 9000), 9000)") == {
         "from": 1000,

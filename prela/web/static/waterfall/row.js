@@ -3,7 +3,7 @@
 import { count, duration, nanoseconds } from "../format.js";
 import { Name, StatusMark, TypeWord, statusClass, typeClass } from "../marks.js";
 import { classes, html } from "../ui.js";
-import { placed } from "./scale.js";
+import { joined, placed } from "./scale.js";
 
 export const ROW_HEIGHT = 26; // pixels; the style sheet says the same
 const MOST_LEVELS = 14; // deeper levels are not moved further to the right
@@ -67,7 +67,7 @@ function Bar({ model, span, view, status, isCritical }) {
       class=${classes("bar-of", typeClass(model.type(span)), statusClass(status), model.isWait(span) && "is-wait", place.isCutLeft && "is-cut-left", place.isCutRight && "is-cut-right")}
       style=${{ left: `${place.left}%`, width: `${place.width}%` }}
     ><${Waits} waits=${model.waits(span)} length=${end - start} place=${place} /></div>
-    ${isCritical ? model.critical.get(span).map(([from, to]) => html`<${Stretch} place=${placed(view, from, to)} />`) : null}
+    ${isCritical ? joined(model.critical.get(span), view).map(([from, to]) => html`<${Stretch} place=${placed(view, from, to)} />`) : null}
     ${(model.stalls[span] ?? []).map(([from, to]) => html`<${Stall} name="stall" place=${placed(view, from, to)} title="held its event loop for ${nanoseconds(to - from)}, after ${nanoseconds(from - start)}" />`)}
     ${heldUp(model, span).map(([from, to, culprit]) => html`<${Stall} name="held-up" place=${placed(view, from, to)} title="held up by ${model.name(culprit)}, ${nanoseconds(to - from)} at most" />`)}
     ${(model.marks[span] ?? []).map(([at, name]) => (isIn(at) ? html`<span class="tick" title="${name}, after ${nanoseconds(at - start)}" style=${{ left: across(at) }}></span>` : null))}
