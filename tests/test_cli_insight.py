@@ -33,6 +33,7 @@ def test_rows_tell_where_the_time_went_and_shade_their_bars(told: list[str]) -> 
     assert "█████▓░" in row(told, "compute")
     assert "ran 10 ms, ready 120 ms, waited 270 ms" in row(told, "reader")
     assert "█" not in row(told, "wait pool")
+    assert "▓ ready to run, ░ waiting" in told
 
 
 def test_a_stall_is_told_of_both_sides_with_the_end_of_its_stack(told: list[str]) -> None:
