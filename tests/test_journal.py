@@ -14,7 +14,7 @@ import pytest
 import prela
 from prela.aio import open_tracer
 from prela.record.jsonl import latest
-from prela.record.text import rows
+from prela.record.text import Pending, rows
 from prela.record.tree import Node
 from tests.conftest import ROOT, RunProgram
 
@@ -365,13 +365,17 @@ def pending(**attributes: Any) -> prela.SpanRecord:
         (pending(**{"prela.pending.age": 2.5}), 1_001_000_000_000, "not ended: ran for 2.5 s at least"),
         (pending(**{"prela.pending.age": 2.5}), 1_007_000_000_000, "not ended: ran for 7 s at least"),
         (pending(), 1_007_000_000_000, "not ended: ran for 7 s at least"),
-        (pending(), None, ""),
-        (pending(), 1, ""),
-        *((pending(**{"prela.pending.age": wrong}), None, "") for wrong in ("2", -1, float("nan"), 1e300, None)),
+        (pending(), None, "not ended"),
+        (pending(), 1, "not ended"),
+        *(
+            (pending(**{"prela.pending.age": wrong}), None, "not ended")
+            for wrong in ("2", -1, float("nan"), 1e300, None)
+        ),
     ],
 )
 def test_what_is_told_of_a_span_that_has_not_ended_is_what_is_known(
     record: prela.SpanRecord, heard: int | None, told: str
 ) -> None:
-    (row,) = rows(Node(record, []), heard={} if heard is None else {record.span_id: heard})
+    known = Pending("", heard or 0)
+    (row,) = rows(Node(record, []), pending={record.span_id: known}, now=1_010_000_000_000)
     assert (row.duration, row.note) == ("open", told)

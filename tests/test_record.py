@@ -368,7 +368,10 @@ def test_an_open_span_is_printed_as_open() -> None:
         (1.0, "1 s"),
         (12.345, "12.3 s"),
         (60.0, "1 m 00 s"),
-        (3_725.0, "62 m 05 s"),
+        (3_599.0, "59 m 59 s"),
+        (3_725.0, "1 h 02 m"),
+        (200_000.0, "2.31 d"),
+        (1e8, "1157 d"),
     ],
 )
 def test_durations_have_three_digits_and_a_unit(seconds: float | None, text: str) -> None:
@@ -438,3 +441,29 @@ def test_totals_count_spans_by_status() -> None:
     assert totals(record(status=status) for status in statuses) == "4 spans: 2 success, 1 error, 1 cancelled"
     assert totals([record()]) == "1 span: 1 success"
     assert totals([]) == "no spans"
+
+
+@pytest.mark.parametrize("dollar", ["$", "\\u0024"])
+@pytest.mark.parametrize("as_text", [True, False])
+def test_a_tag_is_known_however_json_spells_it(dollar: str, as_text: bool) -> None:
+    line = encode(
+        SpanRecord(
+            trace_id="1" * 32,
+            span_id="2" * 16,
+            parent_span_id=None,
+            name="n",
+            span_type="custom",
+            status="success",
+            status_message=None,
+            start_time_unix_nano=1,
+            end_time_unix_nano=2,
+            attributes={"data": b"\x00\x01"},
+            events=[],
+            links=[],
+            service_name="s",
+            resource={},
+        )
+    ).decode()
+    assert "$bytes" in line
+    spelled = line.replace("$", dollar)
+    assert decode(spelled if as_text else spelled.encode()).attributes == {"data": b"\x00\x01"}

@@ -245,3 +245,12 @@ def test_what_it_receives_stands_in_the_folder_and_in_the_list(tmp_path: Path) -
     finally:
         server.process.kill()
         server.process.communicate()
+
+
+def test_what_is_accepted_does_not_wait_for_acknowledgements() -> None:
+    from prela.cli import serving
+
+    with serving._listening("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.proto == socket.IPPROTO_TCP  # by which asyncio knows to switch Nagle's algorithm off

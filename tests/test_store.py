@@ -483,3 +483,28 @@ def test_a_folder_that_comes_later_gets_its_index_then(tmp_path: Path) -> None:
         assert len(store.traces()) == 1
         assert store.index_path == folder / ".prela-index.sqlite"
         assert store.notice is None
+
+
+def test_the_records_of_a_known_revision_are_not_read(tmp_path: Path, path: Path) -> None:
+    write(path, line("one", trace_id="a" * 32))
+    with Store(tmp_path) as store:
+        revision, records = store.trace_unless("a", ())
+        assert records == store.trace("a")
+        assert store.trace_unless("a", {revision}) == (revision, None)
+        write(path, line("two", trace_id="a" * 32))
+        later, records = store.trace_unless("a", {revision})
+        assert later == store.revision("a") != revision
+        assert records == store.trace("a")
+
+
+def test_lines_are_read_in_stretches_and_each_is_what_stands_at_its_place(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = bytes(range(256)) * 4
+    path.write_bytes(data)
+    monkeypatch.setattr(files, "_RUN", 100)
+    places = [(0, 10), (10, 60), (70, 40), (200, 5), (100, 5), (105, 300), (1000, 24), (1024, 1), (1020, 9), (3, 0)]
+    expected = [data[at : at + length] if at + length <= len(data) else None for at, length in places]
+    assert list(files.read_at(path, places)) == expected
+    assert list(files.read_at(path, [])) == []
+    assert list(files.read_at(path.with_name("gone"), places)) == [None] * len(places)

@@ -1,5 +1,6 @@
 """What the web view's answers tell of a folder, and what it answers to those who ask for what is not there."""
 
+import os
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,7 +17,8 @@ from prela.store.store import Store
 from prela.web import pages, reading
 from prela.web.access import Access
 from prela.web.app import make_app
-from tests.traces import START, at, chain, record, records_of, span
+from tests import insight
+from tests.traces import MS, START, at, chain, record, records_of, span
 from tests.web import ask, write
 
 pytestmark = pytest.mark.anyio
@@ -121,6 +123,7 @@ async def test_the_list_is_newest_first_and_in_pages(app: ASGIApp) -> None:
         "errors": 0,
         "cancelled": 0,
         "open": 0,
+        "interrupted": 0,
         "input_tokens": 7,
         "output_tokens": 3,
         "cost": 0.5,
@@ -217,7 +220,7 @@ async def test_a_span_is_all_of_its_record_and_what_stands_around_it(app: ASGIAp
     }
     assert (found["children"], found["siblings"]) == ([], ["0" * 15 + "3", None])
     linked = await get(app, f"/api/traces/{A}/spans/{'0' * 15}2")
-    assert linked["links_from"] == [{"trace_id": A, "span_id": "e" * 16, "name": "odd"}]
+    assert linked["links_from"] == [{"trace_id": A, "span_id": "e" * 16, "name": "odd", "kind": ""}]
     root = await get(app, f"/api/traces/{A}/spans/{'0' * 15}1")
     assert root["children"] == ["0" * 15 + "2", "0" * 15 + "3", "e" * 16]
     # The one that is open lasts to the last moment that the trace knows.
@@ -568,3 +571,72 @@ def test_many_threads_ask_at_once_while_the_folder_grows(folder: Path) -> None:
             thread.join()
         assert not wrong
         assert asked.ask(lambda store: store.count_traces()) == 52
+
+
+@pytest.mark.parametrize(
+    ("page", "link"),
+    [
+        (f"/traces/{A}", f"</api/traces/{A}>; rel=preload; as=fetch; crossorigin"),
+        ("/traces/a%3E%3B", None),
+        ("/traces/a%0D%0Ax", None),
+        ("/", None),
+    ],
+)
+async def test_the_page_of_a_trace_has_the_browser_ask_for_the_trace_at_once(
+    app: ASGIApp, page: str, link: str | None
+) -> None:
+    answer = await ask(app, page)
+    assert (answer.status, answer.headers.get("link")) == (200, link)
+
+
+async def test_a_trace_that_no_page_can_hold_is_refused_with_what_to_do_instead(
+    app: ASGIApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prela.web.app._MOST_SPANS_A_TRACE", 2)
+    for target in (f"/api/traces/{A}", f"/api/traces/{A}/spans/{'0' * 15}1", f"/api/compare?before={B}&after={A}"):
+        answer = await ask(app, target)
+        assert answer.status == 413
+        assert answer.json["error"].startswith("this trace has 3 spans, and a page holds 2. ")
+        assert f"`prela export {A[:12]} --to perfetto`" in answer.json["error"]
+    assert (await ask(app, f"/api/traces/{B}")).status == 200
+
+
+async def test_a_trace_tells_of_stalls_waits_and_what_was_cut_off(tmp_path: Path) -> None:
+    insight.write(tmp_path)
+    async with running(tmp_path) as app:
+        first = await ask(app, f"/api/traces/{insight.INSIGHT}")
+        found = first.json
+        (listed,) = (await get(app, "/api/traces"))["traces"]
+        assert (listed["open"], listed["interrupted"]) == (2, 1)
+        assert (found["open"], found["interrupted"]) == (2, 1)
+        place = found["columns"]["span_id"].index
+        compute, reader, writer = (str(place(span)) for span in (insight.COMPUTE, insight.READER, insight.WRITER))
+        assert found["stalls"] == {compute: [[150 * MS, 270 * MS]]}
+        assert found["victims"] == {reader: [int(compute)], writer: [int(compute)]}
+        assert found["waiting"] == [place(insight.POOL)]
+        assert found["marks"] == {}
+        statuses = [found["statuses"][status] for status in found["columns"]["status"]]
+        assert statuses[place(insight.CUT)] == "interrupted"
+        assert statuses[place(insight.RUNNING)] == "pending"
+        span = await get(app, f"/api/traces/{insight.INSIGHT}/spans/{insight.COMPUTE}")
+        assert span["remarks"][1] == {
+            "kind": "stall",
+            "text": "held up 2 other spans",
+            "spans": [insight.READER, insight.WRITER],
+            "more": 0,
+            "detail": "",
+        }
+        linked = await get(app, f"/api/traces/{insight.INSIGHT}/spans/{insight.READER}")
+        assert [(link["name"], link["kind"]) for link in linked["links_from"]] == [("later", "join")]
+
+
+async def test_that_a_program_has_ended_makes_its_trace_another(tmp_path: Path) -> None:
+    insight.write(tmp_path)
+    (running_file,) = tmp_path.glob(f"agent-*-{os.getpid()}-*.jsonl")
+    async with running(tmp_path) as app:
+        first = await ask(app, f"/api/traces/{insight.INSIGHT}")
+        known = [("if-none-match", first.headers["etag"])]
+        assert (await ask(app, f"/api/traces/{insight.INSIGHT}", headers=known)).status == 304
+        os.utime(running_file, (1, 1))  # long before this process began
+        later = await ask(app, f"/api/traces/{insight.INSIGHT}", headers=known)
+        assert (later.status, later.json["interrupted"]) == (200, 2)

@@ -82,11 +82,10 @@ def show(
 def _show_trace(trace: str, trace_dir: Path | None, as_json: bool) -> None:
     with opened(trace_dir) as store:
         try:
-            records = store.trace(trace)
-            heard = store.heard(trace)
+            records, pending = store.trace(trace), store.pending(trace)
         except LookupError as error:
             fail(str(error))
-    print_json(records) if as_json else print_records(records, heard=heard)
+    print_json(records) if as_json else print_records(records, pending=pending)
 
 
 def _newest(folder: Path) -> Path:

@@ -10,7 +10,8 @@ from prela.cli.folder import AsJson, Limit, TraceDir, fail, moment, opened, seco
 from prela.cli.printing import print_records
 from prela.cli.tables import cost_of, duration_of, print_json, print_table, time_of, tokens_of
 from prela.record.model import SpanRecord
-from prela.store.store import Query, TraceSummary
+from prela.record.text import note
+from prela.store.store import Query, Store, TraceSummary
 
 _ID_DIGITS = 12
 """Of a trace id that a list shows; enough to ask for it by."""
@@ -28,16 +29,17 @@ def list_traces(limit: Limit = 20, trace_dir: TraceDir = None, as_json: AsJson =
     Example: prela list -n 50
     """
     with opened(trace_dir) as store:
-        _print_traces(store.traces(limit), as_json, f"no traces in {store.folder}")
+        _print_traces(store, store.traces(limit), as_json, f"no traces in {store.folder}")
 
 
 def errors(limit: Limit = 20, trace_dir: TraceDir = None, as_json: AsJson = False) -> None:
-    """List the traces with errors in them, newest first.
+    """List the traces with errors in them, newest first, each with what failed first.
 
     Example: prela errors
     """
     with opened(trace_dir) as store:
-        _print_traces(store.traces(limit, errors_only=True), as_json, f"no errors in {store.folder}")
+        found = store.traces(limit, errors_only=True)
+        _print_traces(store, found, as_json, f"no errors in {store.folder}", tells_why=True)
 
 
 def last(trace_dir: TraceDir = None, as_json: AsJson = False) -> None:
@@ -49,9 +51,9 @@ def last(trace_dir: TraceDir = None, as_json: AsJson = False) -> None:
         found = store.traces(1)
         if not found:
             fail(f"no traces in {store.folder}")
-        records = store.trace(found[0].trace_id)
-        heard = store.heard(found[0].trace_id)
-    print_json(records) if as_json else print_records(records, heard=heard)
+        trace_id = found[0].trace_id
+        records, pending = store.trace(trace_id), store.pending(trace_id)
+    print_json(records) if as_json else print_records(records, pending=pending)
 
 
 def search(
@@ -143,21 +145,33 @@ def stats(
         fail("no spans to sum up")
 
 
-def _print_traces(found: list[TraceSummary], as_json: bool, nothing: str) -> None:
+def _print_traces(
+    store: Store, found: list[TraceSummary], as_json: bool, nothing: str, *, tells_why: bool = False
+) -> None:
     if as_json:
         print_json(found)
     elif found:
-        headers = ("trace", "start", "duration", "spans", "", "name", "service", "tokens", "cost")
-        print_table(headers, map(_trace_row, found), ("duration", "spans", "tokens", "cost"))
+        headers = ["trace", "start", "duration", "spans", "", "name", "service", "tokens", "cost"]
+        rows = [_trace_row(trace, len(store.interrupted(trace.trace_id)) if trace.open else 0) for trace in found]
+        if tells_why:
+            headers.append("failed first")
+            rows = [(*row, _why(store, trace)) for row, trace in zip(rows, found, strict=True)]
+        print_table(headers, rows, ("duration", "spans", "tokens", "cost"))
     if not found:
         fail(nothing)
 
 
-def _trace_row(trace: TraceSummary) -> tuple[object, ...]:
+def _why(store: Store, trace: TraceSummary) -> str:
+    record = store.first_error(trace.trace_id)
+    return "" if record is None else f"{record.name}: {note(record)}"
+
+
+def _trace_row(trace: TraceSummary, interrupted: int) -> tuple[object, ...]:
     marks = [
         (f"{trace.errors} failed", "bold red", trace.errors),
         (f"{trace.cancelled} cancelled", "yellow", trace.cancelled),
-        (f"{trace.open} open", "cyan", trace.open),
+        (f"{trace.open - interrupted} open", "cyan", trace.open - interrupted),
+        (f"{interrupted} interrupted", "magenta", interrupted),
     ]
     state = Text(", ").join([Text(text, style=style) for text, style, count in marks if count]) or Text("ok", "green")
     return (

@@ -1,18 +1,21 @@
 """Trace files on the terminal: the rows of `prela.record.text`, with colour where there is a terminal to show it."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
+from prela.cli.telling import told_of
 from prela.record.jsonl import Lines, latest
 from prela.record.model import SpanRecord
-from prela.record.text import MARKS, Row, format_duration, last_sign, one_line, rows, totals
+from prela.record.text import INTERRUPTED, MARKS, Pending, Row, format_duration, one_line, rows, totals
 from prela.record.tree import Node, forest
 from prela.store.analysis import critical_path
+from prela.store.liveness import look_at
 
-_STYLES = {"success": "green", "error": "bold red", "cancelled": "yellow", "pending": "cyan"}
+_STYLES = {"success": "green", "error": "bold red", "cancelled": "yellow", "pending": "cyan", "interrupted": "magenta"}
 _LABEL = 48
 _WORTH_TELLING = 0.02
 """Share of the critical path from which a span's part in it is shown."""
@@ -28,8 +31,8 @@ def print_file(path: Path) -> int:
     with path.open("rb") as file:
         lines = Lines(file)
         records = latest(lines)
-    # A program with open spans keeps its file's time up to date: what the file is younger than, it has outlived.
-    print_records(records, console, dict.fromkeys((r.span_id for r in records), path.stat().st_mtime_ns))
+    known = look_at(path)
+    print_records(records, console, {record.span_id: known for record in records if record.status == "pending"})
     if lines.bad:
         console.print(Text(f"{lines.bad} lines could not be read and were passed over", style="yellow"))
     console.print(Text(f"trace file: {path.resolve()}"))
@@ -37,25 +40,28 @@ def print_file(path: Path) -> int:
 
 
 def print_records(
-    records: list[SpanRecord], console: Console | None = None, heard: Mapping[str, int] | None = None
+    records: list[SpanRecord], console: Console | None = None, pending: Mapping[str, Pending] | None = None
 ) -> None:
-    """Print the traces that some records make, and totals; `heard` is as for `prela.record.text.rows`."""
+    """Print the traces that some records make, what there is to say of their spans, and totals.
+
+    `pending` is what is known of spans that have not ended, by their ids.
+    """
     console = console or Console(highlight=False, soft_wrap=True)
+    now = time.time_ns()
     for root in forest(records):
-        _print_tree(console, root, heard or {})
+        _print_tree(console, root, pending or {}, now)
     if records:
-        console.print(Text(_summary(records)))
+        console.print(Text(_summary(records, pending or {})))
 
 
-def _print_tree(console: Console, root: Node, heard: Mapping[str, int]) -> None:
+def _print_tree(console: Console, root: Node, pending: Mapping[str, Pending], now: int) -> None:
     ascii_only = "utf" not in (console.encoding or "").lower()
-    found = rows(root, ascii_only=ascii_only, heard=heard)
+    found = rows(root, ascii_only=ascii_only, pending=pending, now=now)
     record = root.record
     heading = f"trace {record.trace_id}  {one_line(record.service_name)}  {format_duration(record.duration)}"
     console.print(Text(heading, style="bold"))
     width = min(_LABEL, max(row.label_width for row in found))
-    signs = [last_sign(node.record, heard) for _, node in root.walk() if node.record.end_time_unix_nano is None]
-    path = critical_path([root], now=max(signs, default=None))
+    path = critical_path([root])
     waited: dict[str, float] = {}
     for segment in path.segments:
         if segment.record is not None:
@@ -73,6 +79,11 @@ def _print_tree(console: Console, root: Node, heard: Mapping[str, int]) -> None:
             path.basis, "partly judged by timing"
         )
         console.print(Text(f"{mark} what the end had to wait for: the critical path, {basis}", style="dim"))
+    if any(row.times for row in found):
+        ready, wait = ("=", "-") if ascii_only else ("▓", "░")
+        console.print(Text(f"{ready} ready to run, {wait} waiting", style="dim"))
+    for told, status in told_of(root):
+        console.print(Text(told, style=_STYLES.get(status, "")))
     console.print()
 
 
@@ -86,6 +97,8 @@ def _styled(row: Row, width: int) -> Text:
     line = Text(f"{row.mark} ", style=style) + label + Text(f"  {row.duration:>8}") + bar
     if row.note:
         line += Text(f"  {row.note}", style=style)
+    if row.times:
+        line += Text(f"  {row.times}", style="dim")
     return line
 
 
@@ -101,12 +114,14 @@ def styled_end(record: SpanRecord) -> Text:
     return line
 
 
-def _summary(records: list[SpanRecord]) -> str:
+def _summary(records: list[SpanRecord], pending: Mapping[str, Pending]) -> str:
     """Counts by status, and tokens and cost where the spans say them."""
     tokens = [(sum(_number(r, f"gen_ai.usage.{side}_tokens") for r in records), side) for side in ("input", "output")]
     used = ", ".join(f"{count} {side} tokens" for count, side in tokens if count)
     cost = sum(_number(r, "prela.cost.usd") for r in records)
-    return totals(records) + (f"; {used}" if used else "") + (f", ${cost:.2g}" if cost else "")
+    interrupted = sum(known.state == INTERRUPTED for known in pending.values())
+    cut = f" ({interrupted} interrupted)" if interrupted else ""
+    return totals(records) + cut + (f"; {used}" if used else "") + (f", ${cost:.2g}" if cost else "")
 
 
 def _number(record: SpanRecord, name: str) -> float:

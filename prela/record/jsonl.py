@@ -43,6 +43,17 @@ def decode(line: bytes | str) -> SpanRecord:
         ValueError: The line is no JSON, no record, or of a format version this reader does not know.
     """
     record = _decoder.decode(line)
+    return record if _has_no_tags(line) else _untagged(record)
+
+
+def _has_no_tags(line: bytes | str) -> bool:
+    """True where no "$" stands, in either of JSON's spellings: nearly always, and then the record is what it says."""
+    if isinstance(line, str):
+        return "$" not in line and "\\u0024" not in line
+    return b"$" not in line and b"\\u0024" not in line
+
+
+def _untagged(record: SpanRecord) -> SpanRecord:
     return msgspec.structs.replace(
         record,
         attributes=attributes_from_json(record.attributes),

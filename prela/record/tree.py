@@ -1,6 +1,6 @@
 """Records of one or many traces as trees. Pure; what a tree means in time is for `store` and `text`."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from prela.record.model import SpanRecord
@@ -39,8 +39,20 @@ def forest(records: Iterable[SpanRecord]) -> list[Node]:
     return [*roots, *_cut_cycles(nodes.values(), roots)]
 
 
-def _cut_cycles(nodes: Iterable[Node], roots: list[Node]) -> list[Node]:
-    reached = {id(node) for root in roots for _, node in root.walk()}
+def _below(roots: list[Node]) -> set[int]:
+    """Which nodes some trees hold."""
+    pending, found = list(roots), set[int]()
+    while pending:
+        node = pending.pop()
+        found.add(id(node))
+        pending.extend(node.children)
+    return found
+
+
+def _cut_cycles(nodes: Collection[Node], roots: list[Node]) -> list[Node]:
+    reached = _below(roots)
+    if len(reached) == len(nodes):
+        return []
     extra = []
     for node in nodes:
         if id(node) in reached:

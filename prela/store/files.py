@@ -5,7 +5,7 @@ between two looks. None of that is an error. What is no regular file (a pipe wou
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from stat import S_ISREG
 from typing import Final, NamedTuple
@@ -13,6 +13,8 @@ from typing import Final, NamedTuple
 SUFFIX: Final = ".jsonl"
 _CHUNK: Final = 4 * 1024 * 1024
 """Bytes read at once."""
+_RUN: Final = 256 * 1024
+"""Bytes that are read at once where places follow each other."""
 LONGEST_LINE: Final = 256 * 1024 * 1024
 """Bytes. A line beyond this is no record: it is passed over without being held in memory."""
 
@@ -101,9 +103,28 @@ def read_at(path: Path, places: list[tuple[int, int]]) -> Iterator[bytes | None]
     left = len(places)
     try:
         with path.open("rb", buffering=0) as file:
-            for offset, length in places:
-                data = os.pread(file.fileno(), length, offset)
-                left -= 1
-                yield data if len(data) == length else None
+            for begin, run in _runs(places):
+                at = begin
+                data = os.pread(file.fileno(), sum(run), begin)
+                for length in run:
+                    found = data[at - begin : at - begin + length]
+                    at += length
+                    left -= 1
+                    yield found if len(found) == length else None
     except OSError:
         yield from [None] * left
+
+
+def _runs(places: Iterable[tuple[int, int]]) -> Iterator[tuple[int, list[int]]]:
+    """Where each stretch of places that follow each other begins, and the lengths in it."""
+    begin = end = -1
+    lengths: list[int] = []
+    for offset, length in places:
+        if offset != end or end + length - begin > _RUN:
+            if lengths:
+                yield begin, lengths
+            begin, lengths = offset, []
+        lengths.append(length)
+        end = offset + length
+    if lengths:
+        yield begin, lengths

@@ -63,11 +63,6 @@ def span_number(span_id: str) -> int:
     return int.from_bytes(blake2b(span_id.encode(), digest_size=8).digest()) - (1 << 63)
 
 
-def span_id_of(number: int) -> str:
-    """The span id that `span_number` made a number of."""
-    return f"{number + (1 << 63):016x}"
-
-
 Usage = tuple[str | None, int | None, int | None, float | None]
 """What the attributes of a span say of its use of a model: which, tokens in and out, US dollars. What is not of the
 conventions' types is not said."""

@@ -37,6 +37,8 @@ class Bucket(NamedTuple):
     output_tokens: int
     cost: float | None
     """US dollars; None where no span told any."""
+    first: int | None = None
+    """When the first of them started, in nanoseconds since the Unix epoch; None where there are none."""
 
 
 class Series(NamedTuple):
@@ -86,14 +88,14 @@ def _buckets(
         at: rest
         for at, *rest in connection.execute(
             f"SELECT {number}, count(*), sum(s.status = ?), sum(s.status = ?), coalesce(sum(s.input_tokens), 0), "
-            f"coalesce(sum(s.output_tokens), 0), sum(s.cost) FROM spans s WHERE {where} GROUP BY 1",
+            f"coalesce(sum(s.output_tokens), 0), sum(s.cost), min(s.start) FROM spans s WHERE {where} GROUP BY 1",
             [*status_words(connection), *parameters],
         )
     }
     found = []
     for at, members in enumerate(durations):
         members.sort()
-        spans, errors, cancelled, *usage = sums.get(at, (0, 0, 0, 0, 0, None))
+        spans, errors, cancelled, *usage = sums.get(at, (0, 0, 0, 0, 0, None, None))
         p50, p95, p99 = (percentile(members, share) if members else None for share in SHARES)
         found.append(Bucket(origin + at * length, spans, errors, cancelled, p50, p95, p99, *usage))
     return tuple(found)

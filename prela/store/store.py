@@ -6,7 +6,7 @@ for in the files themselves.
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
@@ -16,10 +16,12 @@ import msgspec
 
 from prela.record import jsonl
 from prela.record.model import SpanRecord
+from prela.record.text import INTERRUPTED, Pending
 from prela.store.files import read_at
 from prela.store.index import Index
 from prela.store.intake import OnProgress, Progress
-from prela.store.lines import span_id_of, span_number
+from prela.store.lines import span_number
+from prela.store.liveness import look_at
 from prela.store.query import Needles, Query, as_time, conditions, encodable, has_attributes, needles
 from prela.store.series import Bucket, Series, series
 from prela.store.totals import GROUPS, Total, needs_index_only, percentile, totals
@@ -89,6 +91,30 @@ class Counts(NamedTuple):
     files: int
     bad_lines: int
     """Lines that hold no record."""
+
+
+class _TraceLines(NamedTuple):
+    """Which lines of which files a trace stands in."""
+
+    trace_id: str
+    files: list[tuple[int, bytes, str, bytes]]
+    """Number, name, inode and first bytes, by name."""
+    rows: list[tuple[int, int, int, int, int, int | None]]
+    """File, offset and length of each line; span, start and end."""
+
+    @property
+    def revision(self) -> str:
+        return blake2b(msgspec.msgpack.encode(tuple(self)), digest_size=12).hexdigest()
+
+    @property
+    def places(self) -> list[_Place]:
+        """By the names of the files, and in each in the order of its lines."""
+        found: dict[int, list[_Place]] = {number: [] for number, *_ in self.files}
+        names = {number: name for number, name, *_ in self.files}
+        for file, offset, length, *_ in self.rows:
+            if file in found:  # else it came between the two questions, and is in the next revision
+                found[file].append((names[file], offset, length))
+        return [place for places in found.values() for place in places]
 
 
 class AmbiguousTraceError(LookupError):
@@ -197,18 +223,15 @@ class Store:
 
         It tells which bytes of which files the trace stands in; `trace_id` and what is raised are as in `trace`.
         """
-        self._look()
-        number, whole = self._trace_called(trace_id)
-        rows = self._rows(
-            "SELECT s.file, s.offset, s.length, s.span, s.start, s.end FROM spans s WHERE s.trace = ? AND s.shown "
-            "ORDER BY s.file, s.offset",
-            number,
-        )
-        files = self._rows(
-            "SELECT id, name, inode, head FROM files WHERE id IN (SELECT file FROM spans WHERE trace = ?) ORDER BY id",
-            number,
-        )
-        return blake2b(msgspec.msgpack.encode((whole, files, rows)), digest_size=12).hexdigest()
+        return self._lines_of(trace_id).revision
+
+    def trace_unless(self, trace_id: str, known: Container[str]) -> tuple[str, list[SpanRecord] | None]:
+        """A trace's revision, and what `trace` returns at that revision; None for records of a revision that is known.
+
+        `trace_id` and what is raised are as in `trace`.
+        """
+        lines = self._lines_of(trace_id)
+        return lines.revision, None if lines.revision in known else self._records(lines)
 
     def trace(self, trace_id: str) -> list[SpanRecord]:
         """The records of one trace, one a span.
@@ -220,35 +243,42 @@ class Store:
             LookupError: There is no such trace.
             AmbiguousTraceError: There are several.
         """
+        return self._records(self._lines_of(trace_id))
+
+    def _lines_of(self, trace_id: str) -> "_TraceLines":
         self._look()
         number, whole = self._trace_called(trace_id)
-        places = self._rows(
-            "SELECT f.name, s.offset, s.length FROM spans s JOIN files f ON f.id = s.file "
-            "WHERE s.trace = ? AND s.shown ORDER BY f.name, s.offset",
+        files = self._rows(
+            "SELECT id, name, inode, head FROM files WHERE id IN (SELECT file FROM spans WHERE trace = ?) "
+            "ORDER BY name",
             number,
         )
-        return [record for _, record in self._read(places) if record.trace_id == whole]
-
-    def heard(self, trace_id: str) -> dict[str, int]:
-        """When there was last a sign of the processes that the open spans of a trace are in, by the spans' ids.
-
-        In nanoseconds since the Unix epoch: when the files that they stand in were written or touched. A program with
-        open spans touches its file about once a second. `trace_id` and what is raised are as in `trace`.
-        """
-        number, _ = self._trace_called(trace_id)
         rows = self._rows(
-            "SELECT s.span, f.name FROM spans s JOIN files f ON f.id = s.file "
-            "WHERE s.trace = ? AND s.shown AND s.end IS NULL",
+            "SELECT file, offset, length, span, start, end FROM spans WHERE trace = ? AND shown ORDER BY file, offset",
             number,
         )
-        touched: dict[bytes, int] = {}
-        for _, name in rows:
-            if name not in touched:
-                try:
-                    touched[name] = (self.folder / os.fsdecode(name)).stat().st_mtime_ns
-                except OSError:
-                    touched[name] = 0  # gone since
-        return {span_id_of(span): touched[name] for span, name in rows}
+        return _TraceLines(whole, files, rows)
+
+    def _records(self, lines: "_TraceLines") -> list[SpanRecord]:
+        return [record for _, record in self._read(lines.places) if record.trace_id == lines.trace_id]
+
+    def pending(self, trace_id: str) -> dict[str, Pending]:
+        """What is known of the spans of a trace that have not ended, by their ids; see `prela.store.liveness`.
+
+        `trace_id` and what is raised are as in `trace`.
+        """
+        self._look()
+        number, whole = self._trace_called(trace_id)
+        places = self._places("s.trace = ? AND s.end IS NULL", number)
+        files = {name: look_at(self.folder / os.fsdecode(name)) for name in {place[0] for place in places}}
+        return {record.span_id: files[name] for (name, *_), record in self._read(places) if record.trace_id == whole}
+
+    def interrupted(self, trace_id: str) -> frozenset[str]:
+        """The ids of the spans of a trace that never ended, and whose program is over.
+
+        `trace_id` and what is raised are as in `trace`.
+        """
+        return frozenset(span for span, known in self.pending(trace_id).items() if known.state == INTERRUPTED)
 
     def span(self, trace_id: str, span_id: str) -> SpanRecord:
         """The record of one span.
@@ -263,16 +293,26 @@ class Store:
         """
         self._look()
         number, whole = self._trace_called(trace_id)
-        places = self._rows(
-            "SELECT f.name, s.offset, s.length FROM spans s JOIN files f ON f.id = s.file "
-            "WHERE s.trace = ? AND s.span = ? AND s.shown",
-            number,
-            span_number(encodable(span_id)),
-        )
+        places = self._places("s.trace = ? AND s.span = ?", number, span_number(encodable(span_id)))
         for _, record in self._read(places):
             if (record.trace_id, record.span_id) == (whole, span_id):
                 return record
         raise LookupError(f"no span {span_id} in the trace {whole}")
+
+    def first_error(self, trace_id: str) -> SpanRecord | None:
+        """The span of a trace that failed first; None where none did.
+
+        `trace_id` and what is raised are as in `trace`.
+        """
+        self._look()
+        number, whole = self._trace_called(trace_id)
+        is_error = "s.status = (SELECT id FROM words WHERE word = 'error')"
+        places = self._places(f"s.trace = ? AND {is_error} ORDER BY s.end, s.start DESC, s.span LIMIT 1", number)
+        return next((record for _, record in self._read(places) if record.trace_id == whole), None)
+
+    def _places(self, where: str, *parameters: Any) -> list[_Place]:
+        source = "spans s JOIN files f ON f.id = s.file"
+        return self._rows(f"SELECT f.name, s.offset, s.length FROM {source} WHERE s.shown AND {where}", *parameters)
 
     def _trace_called(self, trace_id: str) -> tuple[int, str]:
         found: dict[str, int] = {}

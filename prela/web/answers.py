@@ -1,5 +1,6 @@
 """What the store tells, as the objects of the HTTP answers; `docs/web.md` lists them. Plain functions."""
 
+import time
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -7,6 +8,8 @@ import msgspec
 
 from prela.record import jsonl
 from prela.record.model import SpanRecord
+from prela.record.remarks import Remark, remarks
+from prela.record.text import Pending
 from prela.store.analysis import Change, Comparison
 from prela.store.series import Series
 from prela.store.store import Total, TraceSummary
@@ -15,6 +18,8 @@ from prela.web.timeline import Neighbours
 
 _LARGEST: Final = (1 << 53) - 1
 """Up to which every integer is a number of JavaScript."""
+MOST_LED_TO: Final = 100
+"""Spans that one remark leads to; how many more there are is told."""
 MOST_CHANGES: Final = 1_000
 """Of a comparison; what contributed most comes first."""
 
@@ -32,9 +37,9 @@ def status(state: State, folder: str, version: str, *, receives: bool) -> dict[s
     }
 
 
-def trace(summary: TraceSummary) -> dict[str, Any]:
-    """One trace, as a list shows it."""
-    return {**summary._asdict(), "start": str(summary.start)}
+def trace(summary: TraceSummary, interrupted: int = 0) -> dict[str, Any]:
+    """One trace, as a list shows it; of its open spans so many are of programs that are over."""
+    return {**summary._asdict(), "interrupted": interrupted, "start": str(summary.start)}
 
 
 def found_span(record: SpanRecord) -> dict[str, Any]:
@@ -52,8 +57,9 @@ def found_span(record: SpanRecord) -> dict[str, Any]:
     }
 
 
-def span(record: SpanRecord, around: Neighbours) -> dict[str, Any]:
-    """The answer about one span: all of its record."""
+def span(record: SpanRecord, around: Neighbours, pending: Pending | None) -> dict[str, Any]:
+    """The answer about one span: all of its record, and what there is to say of it."""
+    found = remarks(record, victims=around.victims, pending=pending, now=time.time_ns())
     line = msgspec.json.decode(jsonl.encode(record))
     line["start_time_unix_nano"] = str(record.start_time_unix_nano)
     line["end_time_unix_nano"] = None if record.end_time_unix_nano is None else str(record.end_time_unix_nano)
@@ -64,7 +70,19 @@ def span(record: SpanRecord, around: Neighbours) -> dict[str, Any]:
         "children": around.children,
         "self_ns": around.self_ns,
         "siblings": [around.before, around.after],
+        "remarks": [_remark(remark) for remark in found],
         "links_from": around.links_from,
+    }
+
+
+def _remark(remark: Remark) -> dict[str, Any]:
+    kind, text, spans, detail = remark
+    return {
+        "kind": kind,
+        "text": text,
+        "spans": list(spans[:MOST_LED_TO]),
+        "more": max(0, len(spans) - MOST_LED_TO),
+        "detail": detail,
     }
 
 
@@ -90,6 +108,7 @@ def series(found: Series) -> dict[str, Any]:
     return {
         "bucket_seconds": found.length / 1e9,
         "times": [bucket.start / 1e9 for bucket in buckets],
+        "first": [None if bucket.first is None else str(bucket.first) for bucket in buckets],
         "spans": [bucket.spans for bucket in buckets],
         "errors": [bucket.errors for bucket in buckets],
         "cancelled": [bucket.cancelled for bucket in buckets],

@@ -23,7 +23,7 @@ from prela import __version__
 from prela.record.model import SpanRecord
 from prela.record.tree import forest
 from prela.store.analysis import compare
-from prela.store.store import AmbiguousTraceError, Store
+from prela.store.store import AmbiguousTraceError, Store, TraceSummary
 from prela.web import answers, asking, pages
 from prela.web.access import Access, Guard, error
 from prela.web.reading import Reading
@@ -38,6 +38,8 @@ Sink: TypeAlias = Callable[[Sequence[SpanRecord]], Awaitable[None]]
 
 _QUESTIONS_AT_ONCE: Final = 4
 _TIMELINES_KEPT: Final = 8
+_MOST_SPANS_A_TRACE: Final = 200_000
+"""Of a trace that is worked out for a page: some seconds of work, and 30 MB for the browser."""
 _MOST_TRACES: Final = 1_000
 _MOST_SPANS: Final = 1_000
 _MOST_BUCKETS: Final = 1_000
@@ -82,7 +84,7 @@ class _Web:
         self._files = pages.static_files()
         self._limiter = CapacityLimiter(_QUESTIONS_AT_ONCE)
         self._status_limiter = CapacityLimiter(_QUESTIONS_AT_ONCE)  # so that it never waits behind a slow search
-        self._timelines: OrderedDict[tuple[str, str], Timeline] = OrderedDict()
+        self._timelines: OrderedDict[tuple[str, str, frozenset[str]], Timeline] = OrderedDict()
 
     def routes(self) -> list[Route]:
         questions: Mapping[str, Callable[[Request], Awaitable[Response]]] = {
@@ -117,10 +119,14 @@ class _Web:
         given = asking.Parameters(request.query_params)
         limit, offset = given.number("limit", 50, _MOST_TRACES), given.number("offset", 0, (1 << 63) - 1)
         wanted = given.trace_filter()
-        found, total = await self._ask(
-            lambda store: (store.traces(limit, offset=offset, **wanted), store.count_traces(**wanted))
-        )
-        content = {"traces": [answers.trace(summary) for summary in found], "total": total}
+
+        def look(store: Store) -> dict[str, object]:
+            found = store.traces(limit, offset=offset, **wanted)
+            cut = [len(store.interrupted(summary.trace_id)) if summary.open else 0 for summary in found]
+            traces = [answers.trace(summary, number) for summary, number in zip(found, cut, strict=True)]
+            return {"traces": traces, "total": store.count_traces(**wanted)}
+
+        content = await self._ask(look)
         revision = blake2b(_encoded(content), digest_size=12).hexdigest()
         return _unless_current(request, revision) or _json({**content, "revision": revision}, revision)
 
@@ -135,7 +141,8 @@ class _Web:
         def look(store: Store) -> bytes:
             record = store.span(trace_id, span_id)
             _, timeline = self._timeline(store, record.trace_id)
-            return _encoded(answers.span(record, timeline.around(span_id)))
+            pending = store.pending(record.trace_id).get(span_id) if record.status == "pending" else None
+            return _encoded(answers.span(record, timeline.around(span_id), pending))
 
         return _sent(await self._ask(look))
 
@@ -160,7 +167,7 @@ class _Web:
         ids = given.needed("before"), given.needed("after")
 
         def look(store: Store) -> bytes:
-            before, after = (store.summary(trace_id) for trace_id in ids)
+            before, after = (_small_enough(store.summary(trace_id)) for trace_id in ids)
             found = compare(forest(store.trace(before.trace_id)), forest(store.trace(after.trace_id)))
             return _encoded(answers.comparison(before, after, found))
 
@@ -168,21 +175,31 @@ class _Web:
 
     def _timeline(self, store: Store, trace_id: str) -> tuple[str, Timeline]:
         """A trace and its revision; the newest few are kept. Several threads may be here at once, and none waits."""
-        summary = store.summary(trace_id)
-        key = (summary.trace_id, store.revision(summary.trace_id))
-        timeline = self._timelines.pop(key, None)
-        if timeline is None:
-            records = store.trace(summary.trace_id)
-            if not records:
-                raise LookupError(f"the trace {summary.trace_id} is gone")
-            timeline = Timeline(summary, records)
+        summary = _small_enough(store.summary(trace_id))
+        interrupted = store.interrupted(summary.trace_id) if summary.open else frozenset[str]()
+        kept = [*self._timelines.items()]
+        known = {
+            revision: timeline
+            for (whole, revision, cut), timeline in kept
+            if (whole, cut) == (summary.trace_id, interrupted)
+        }
+        revision, records = store.trace_unless(summary.trace_id, known)
+        if records is None:
+            timeline = known[revision]
+        elif records:
+            timeline = Timeline(summary, records, interrupted)
+        else:
+            raise LookupError(f"the trace {summary.trace_id} is gone")
+        key = (summary.trace_id, revision, interrupted)
+        self._timelines.pop(key, None)
         self._timelines[key] = timeline
         while len(self._timelines) > _TIMELINES_KEPT:
             try:
                 self._timelines.popitem(last=False)
             except KeyError:
                 break  # another thread was quicker
-        return key[1], timeline
+        # That a program ended is in no line of its files: so it is told beside their revision.
+        return f"{revision}-{len(interrupted)}" if interrupted else revision, timeline
 
     # --- the pages ------------------------------------------------------------------------------------------------
 
@@ -190,13 +207,34 @@ class _Web:
         index = self._files.get(pages.INDEX)
         if index is None:
             return PlainTextResponse("the pages are missing from this installation of prela", 404)
-        return pages.answer(request, index)
+        answer = pages.answer(request, index)
+        trace_id = request.path_params.get("trace_id", "")
+        if trace_id.isascii() and trace_id.isalnum():
+            # The browser asks for the trace at once, and not behind all of the page's scripts; app.js takes it over.
+            answer.headers["link"] = f"</api/traces/{trace_id}>; rel=preload; as=fetch; crossorigin"
+        return answer
 
     async def static(self, request: Request) -> Response:
         file = self._files.get(request.path_params["path"])
         if file is None:
             raise HTTPException(404, "there is no such file")
         return pages.answer(request, file)
+
+
+def _small_enough(summary: TraceSummary) -> TraceSummary:
+    """The summary of a trace that a page can hold.
+
+    Raises:
+        HTTPException: It cannot.
+    """
+    if summary.spans <= _MOST_SPANS_A_TRACE:
+        return summary
+    trace_id = summary.trace_id
+    raise HTTPException(
+        413,
+        f"this trace has {summary.spans:,} spans, and a page holds {_MOST_SPANS_A_TRACE:,}. Search finds spans in it; "
+        f"`prela show {trace_id[:12]}` prints it, `prela export {trace_id[:12]} --to perfetto` takes it elsewhere",
+    )
 
 
 # --- answers as HTTP has them -----------------------------------------------------------------------------------------

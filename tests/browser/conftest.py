@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,22 +29,19 @@ WORDS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-SERVE = [
-    sys.executable,
-    "-c",
-    "from prela.cli import main; main()",
-    "serve",
-    "--no-open",
-    "--no-receive",
-    "--port",
-    "0",
-]
+MAIN = "from prela.cli import main; main()"
+SERVE = ["serve", "--no-open", "--no-receive", "--port", "0"]
 
 
 def expect(what: Any) -> Any:
-    """Playwright's own, which waits until it is so; imported late, since it may not be there."""
+    """Playwright's own, which waits until it is so; imported late, since it may not be there.
+
+    What an action leads to is asked for by this, or waited for by its element: pages draw after the event, answers come
+    later still, and `page.url` is told by a message of its own.
+    """
     from playwright import sync_api
 
+    sync_api.expect.set_options(timeout=30_000)  # as long as an action may take; 5 s are too few beside other work
     return sync_api.expect(what)
 
 
@@ -75,10 +73,10 @@ def browser() -> Iterator[Any]:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """`prela serve` over a folder: where it is."""
+def serving(folder: Path, *, source: str = MAIN, waits: bool = True) -> Iterator[str]:
+    """`prela serve` over a folder: where it is, and, if it is to be waited for, once it has read what there is."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("PRELA_", "OTEL_"))}
-    command = [*SERVE, "--trace-dir", str(folder)]
+    command = [sys.executable, "-c", source, *SERVE, "--trace-dir", str(folder)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env={**clean, "PYTHONPATH": "."}
     ) as server:
@@ -91,7 +89,8 @@ def serving(folder: Path) -> Iterator[str]:
                     break
             else:
                 raise AssertionError("the server said: " + "".join(said))
-            _wait_for_index(found[0], any(folder.glob("*.jsonl")))
+            if waits:
+                _wait_for_index(found[0], any(folder.glob("*.jsonl")))
             yield found[0]
         finally:
             server.terminate()
@@ -100,7 +99,8 @@ def serving(folder: Path) -> Iterator[str]:
 
 def _wait_for_index(base: str, has_traces: bool) -> None:
     """Until the server has read what there is: before, it answers at once, with what it has."""
-    for _ in range(1_000):
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
         with urllib.request.urlopen(f"{base}/api/status") as response:
             status = json.load(response)
         if status["indexing"] is None and (status["spans"] or not has_traces):

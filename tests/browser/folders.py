@@ -8,6 +8,7 @@ import msgspec
 
 from prela.record import jsonl
 from prela.record.model import SpanEvent, SpanRecord
+from tests import insight
 from tests.conftest import ROOT
 from tests.traces import MS, START, chain, record
 
@@ -184,3 +185,4 @@ def fill(folder: Path) -> None:
     write(folder, "cycle", cycle())
     write(folder, "big", big())
     write(folder, "talk", talk())
+    insight.write(folder)

@@ -18,7 +18,24 @@ def run(open_page: OpenPage, site: str) -> Any:
 
 
 def test_durations_read_as_in_the_terminal(run: Any) -> None:
-    seconds = [0, 1e-9, 9.994e-7, 1.5e-6, 0.00123, 0.0125, 0.3636, 0.9994, 1.0, 1.274, 59.94, 61, 3_599]
+    seconds = [
+        0,
+        1e-9,
+        9.994e-7,
+        1.5e-6,
+        0.00123,
+        0.0125,
+        0.3636,
+        0.9994,
+        1.0,
+        1.274,
+        59.94,
+        61,
+        3_599,
+        7_300,
+        200_000,
+        1e8,
+    ]
     told = run("format.js", "given.map(m.duration)", seconds)
     assert told == [format_duration(second) for second in seconds]
     assert run("format.js", "[m.duration(null), m.duration(-0.5), m.duration(7300), m.duration(216000)]") == [
@@ -105,6 +122,20 @@ def test_what_lies_outside_a_view_has_no_place_in_it(run: Any) -> None:
     assert run("waterfall/scale.js", placed, [150, 150])["width"] == 0
 
 
+def test_stretches_that_nobody_could_tell_apart_are_drawn_as_one(run: Any) -> None:
+    call = "m.joined(given.stretches, given.view)"
+    view = {"from": 0, "to": 20_000}
+    stretches = [[0, 5], [15, 20], [31, 40], [5_000, 6_000], [30_000, 40_000]]
+    assert run("waterfall/scale.js", call, {"stretches": stretches, "view": view}) == [
+        [0, 20],
+        [31, 40],
+        [5_000, 6_000],
+    ]
+    close = {"from": 10, "to": 35}
+    assert run("waterfall/scale.js", call, {"stretches": stretches, "view": close}) == [[15, 20], [31, 40]]
+    assert run("waterfall/scale.js", call, {"stretches": [], "view": view}) == []
+
+
 def test_a_view_is_read_from_the_address_as_it_was_written(run: Any) -> None:
     assert run("waterfall/scale.js", "m.read(m.written({from: 1000, to: 5000}, 9000), 9000)") == {
         "from": 1000,
@@ -148,3 +179,14 @@ def test_messages_of_every_writer_are_one_conversation(
 ) -> None:
     call = "m.conversation(given).map(one => [one.role, one.parts[0].kind, one.parts[0].text])"
     assert run("panel/messages.js", call, attributes) == said
+
+
+def test_the_longest_stretch_of_nothing_is_found(run: Any) -> None:
+    for values, gap in [
+        ([], [0, 0]),
+        ([1], [0, 0]),
+        ([0, 0], [0, 2]),
+        ([1, 0, 2, 0, 0, 3, 0], [3, 2]),
+        ([1, 0, 0, 0], [1, 3]),
+    ]:
+        assert run("pages/stats.js", "Object.values(m.longestGap(given))", values) == gap

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests import insight
 from tests.browser.conftest import OpenPage
 from tests.browser.test_pages import asked, demo_ids
 
@@ -44,6 +45,7 @@ WAITED_FOR = {
     "list": ".traces tbody tr",
     "trace": ".profile canvas",
     "span": ".panel .attributes",
+    "insight": ".panel .remarks",
     "search": ".results tbody tr",
     "stats": ".chart canvas",
     "compare": ".changes tbody tr",
@@ -60,6 +62,7 @@ def address(site: str, page: str) -> str:
             "list": "/",
             "trace": f"/traces/{newer}",
             "span": f"/traces/{newer}?span={streamed}",
+            "insight": f"/traces/{insight.INSIGHT}?span={insight.COMPUTE}",
             "search": "/search?type=llm",
             "stats": "/stats?by=name",
             "compare": f"/compare?before={older}&after={newer}",

@@ -76,6 +76,8 @@ class Blockers:
 
         Of those that ended together the cancelled come last, the longest first, then the first by id.
         """
+        if not self._forest.children[span] and not self._forest.records[span].links:
+            return []
         recorded = [*self._joined(span), *self._signalled(span), *self._pulled(span)]
         found = [*recorded, *self._children(span, {blocker.span for blocker in recorded})]
         starts, records = self._forest.starts, self._forest.records

@@ -1,6 +1,6 @@
 // The address bar holds what is shown: every page reads its state from it, so that reload and back work.
 
-import { useEffect, useState } from "./ui.js";
+import { useLayoutEffect, useState } from "./ui.js";
 
 const CHANGED = "prela:address";
 
@@ -37,7 +37,8 @@ export function address(path, query = {}) {
 /** The address that is shown, followed. */
 export function useAddress() {
   const [at, setAt] = useState(here);
-  useEffect(() => {
+  useLayoutEffect(() => {
+    // before anybody can click: an address that changes unheard would be shown never
     const follow = () => setAt(here());
     addEventListener("popstate", follow);
     addEventListener(CHANGED, follow);

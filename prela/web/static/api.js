@@ -1,6 +1,6 @@
 // What the server is asked, and how its answers are followed.
 
-import { useEffect, useRef, useState } from "./ui.js";
+import { useLayoutEffect, useRef, useState } from "./ui.js";
 
 /** What the server said it could not do, in its own words. */
 export class Refusal extends Error {
@@ -35,7 +35,7 @@ function exact(_name, value, context) {
 export async function ask(path, { signal, tag, isExact = false } = {}) {
   let response;
   try {
-    response = (await (tag ? null : early(path))) ?? (await fetch(path, { signal, headers: tag ? { "If-None-Match": tag } : {} }));
+    response = await fetch(path, { signal, headers: tag ? { "If-None-Match": tag } : {} });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Refusal("The server does not answer. Is `prela serve` still running?", 0);
@@ -46,14 +46,6 @@ export async function ask(path, { signal, tag, isExact = false } = {}) {
   return { value: isExact ? JSON.parse(text, exact) : JSON.parse(text), tag: response.headers.get("ETag") };
 }
 
-/** What early.js has asked already: once, and for its own path. */
-function early(path) {
-  const asked = window.prelaEarly;
-  if (asked?.path !== path) return null;
-  window.prelaEarly = undefined;
-  return asked.answer;
-}
-
 function sentence(text) {
   try {
     return JSON.parse(text).error;
@@ -62,16 +54,19 @@ function sentence(text) {
   }
 }
 
+const NO_ANSWER = { value: null, error: null, path: null, about: null };
+
 /**
  * The answer to a question, asked again when the question changes, and every `every` milliseconds while the page is
- * looked at. The last answer stays while the next is awaited; `path` null asks nothing.
+ * looked at. The last answer stays while the next is awaited, and with it what it is `about`, so that nothing is said
+ * of it that is true of the next only; `path` null asks nothing.
  */
-export function useAnswer(path, { every = 0, isExact = false } = {}) {
-  const [state, setState] = useState({ value: null, error: null, path: null });
+export function useAnswer(path, { every = 0, isExact = false, about = null } = {}) {
+  const [state, setState] = useState(NO_ANSWER);
   const tag = useRef(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     tag.current = null;
-    if (path === null) return setState({ value: null, error: null, path: null });
+    if (path === null) return setState(NO_ANSWER);
     const ending = new AbortController();
     let timer = 0;
     const once = async () => {
@@ -79,13 +74,13 @@ export function useAnswer(path, { every = 0, isExact = false } = {}) {
         const answer = document.hidden && tag.current ? null : await ask(path, { signal: ending.signal, tag: tag.current, isExact });
         if (answer) {
           tag.current = answer.tag;
-          setState({ value: answer.value, error: null, path });
+          setState({ value: answer.value, error: null, path, about });
         } else {
           setState((before) => (before.error ? { ...before, error: null } : before));
         }
       } catch (error) {
         if (error.name === "AbortError") return;
-        setState((before) => ({ value: before.path === path ? before.value : null, error, path }));
+        setState((before) => ({ value: before.path === path ? before.value : null, error, path, about }));
       }
       if (every && !ending.signal.aborted) timer = setTimeout(once, every);
     };

@@ -72,9 +72,13 @@ export function useChart(options, data) {
 
 const DASHES = [[], [6, 4], [2, 3]];
 
-/** Lines over time: `times` in Unix seconds, `lines` of [label, values]; each has a dash of its own beside its colour. */
-export function LineChart({ title, times, lines, format, isBars = false }) {
-  const data = useMemo(() => [times, ...lines.map(([, values]) => values)], [times, lines]);
+/** Lines over time: `times` in Unix seconds, `step` apart, `lines` of [label, values]; each has a dash of its own beside its colour. */
+export function LineChart({ title, times, step, lines, format, isBars = false }) {
+  const data = useMemo(() => {
+    // the last bar is as wide as the others: so there is one time more, at which it ends
+    const end = isBars ? [(times.at(-1) ?? 0) + step] : [];
+    return [[...times, ...end], ...lines.map(([, values]) => [...values, ...end.map(() => values.at(-1))])];
+  }, [times, lines, step, isBars]);
   const labels = lines.map(([label]) => label).join();
   const options = useMemo(
     () => (uPlot) => {
@@ -84,7 +88,7 @@ export function LineChart({ title, times, lines, format, isBars = false }) {
       return {
         height: 180,
         cursor: { y: false },
-        scales: { y: { range: (_chart, _least, most) => [0, most > 0 ? most * 1.08 : 1] } },
+        scales: { x: { range: (_chart, least, most) => [least - (isBars ? 0 : step / 2), most + (isBars ? 0 : step / 2)] }, y: { range: (_chart, _least, most) => [0, most > 0 ? most * 1.08 : 1] } },
         axes: [axis, { ...axis, size: 64, values: (_chart, ticks) => ticks.map((tick) => format(tick)) }],
         series: [
           { label: "time" },
@@ -96,13 +100,13 @@ export function LineChart({ title, times, lines, format, isBars = false }) {
             width: 2,
             dash: DASHES[i % DASHES.length],
             spanGaps: false,
-            points: { show: !isBars, size: 4 },
+            points: { show: !isBars, size: 6 },
             paths: isBars ? uPlot.paths.stepped({ align: 1 }) : undefined,
           })),
         ],
       };
     },
-    [labels, format, isBars],
+    [labels, format, isBars, step],
   );
   const [element] = useChart(options, data);
   return html`<figure class="chart"><figcaption>${title}</figcaption><div ref=${element}></div></figure>`;

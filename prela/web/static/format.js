@@ -41,7 +41,8 @@ function pad(value) {
 
 /** A count, with its thousands apart. */
 export function count(value) {
-  return Number(value ?? 0).toLocaleString("en");
+  // not by toLocaleString, whose first call takes 20 ms of a page's first drawing
+  return String(value ?? 0).replace(/\B(?=(\d{3})+(?!\d))/g, ",");
 }
 
 /** A count and what is counted: "1 span", "2 spans". */

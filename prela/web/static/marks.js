@@ -1,9 +1,10 @@
 // How a status looks: a shape and a word, never a colour alone.
 
+import { count } from "./format.js";
 import { html } from "./ui.js";
 
-export const MARKS = { success: "✓", error: "✗", cancelled: "⊘", pending: "…" };
-const WORDS = { success: "success", error: "error", cancelled: "cancelled", pending: "open" };
+export const MARKS = { success: "✓", error: "✗", cancelled: "⊘", pending: "…", interrupted: "†" };
+const WORDS = { success: "success", error: "error", cancelled: "cancelled", pending: "open", interrupted: "interrupted" };
 export const TYPES = ["agent", "llm", "tool", "retrieval", "embedding", "custom"];
 
 /** The class that colours a type of span; one that we do not know looks like "custom". */
@@ -31,11 +32,12 @@ export function Outcome({ trace }) {
   const found = [
     ["error", trace.errors, "failed"],
     ["cancelled", trace.cancelled, "cancelled"],
-    ["pending", trace.open, "open"],
+    ["pending", trace.open - (trace.interrupted ?? 0), "open"],
+    ["interrupted", trace.interrupted, "interrupted"],
   ].filter(([, number]) => number);
   if (!found.length) return html`<span class="outcome status-success"><b aria-hidden="true">✓</b> ok</span>`;
   return html`<span class="outcomes">${found.map(
-    ([status, number, word]) => html`<span class="outcome ${statusClass(status)}"><b aria-hidden="true">${MARKS[status]}</b> ${number.toLocaleString("en")} ${word}</span>`,
+    ([status, number, word]) => html`<span class="outcome ${statusClass(status)}"><b aria-hidden="true">${MARKS[status]}</b> ${count(number)} ${word}</span>`,
   )}</span>`;
 }
 

@@ -42,7 +42,11 @@ function Sides({ answer }) {
     <div class="side-line"><i class="side-bar ${word}" style=${{ width: `${(100 * seconds) / most}%` }}></i></div>
     <p><b>${duration(seconds)}</b> · ${count(trace.spans)} spans${tokens(trace.input_tokens, trace.output_tokens) ? ` · ${tokens(trace.input_tokens, trace.output_tokens)} tokens` : ""}${cost(trace.cost) ? ` · ${cost(trace.cost)}` : ""} · ${moment(trace.start)}</p></div>`;
   return html`<section class="sides" aria-label="The two traces">${side("before", answer.before, answer.before_s)}${side("after", answer.after, answer.after_s)}
-    <p class="verdict" role="status">The second took <b>${signed(answer.after_s - answer.before_s)}</b>${answer.before_s > 0 ? `, ${(answer.after_s / answer.before_s).toPrecision(3)} × the first` : ""}.</p></section>`;
+    <p class="verdict" role="status">The second took <b>${verdict(answer.after_s - answer.before_s)}</b>${answer.before_s > 0 ? `, ${(answer.after_s / answer.before_s).toPrecision(3)} × the first` : ""}.</p></section>`;
+}
+
+function verdict(seconds) {
+  return seconds ? `${duration(Math.abs(seconds))} ${seconds > 0 ? "more" : "less"}` : "as long";
 }
 
 function Changes({ answer, only }) {

@@ -40,6 +40,7 @@ export function SearchPage({ query }) {
   </main>`;
 }
 
+/** What is typed is the form's own until it is sent: `value` would be set back whenever the form is drawn again. */
 function Form({ wanted, attributes }) {
   const [rows, setRows] = useState(attributes.length ? attributes : [""]);
   const submit = (event) => {
@@ -51,7 +52,7 @@ function Form({ wanted, attributes }) {
   const choice = (name, words) => html`<label>${name}<select name=${name}><option value="">any</option>
     ${words.map((word) => html`<option value=${word} selected=${wanted[name] === word}>${word === "pending" ? "open" : word}</option>`)}</select></label>`;
   return html`<form class="search" role="search" onSubmit=${submit}>
-    ${TEXTS.map(([name, word, hint]) => html`<label>${word}<input name=${name} placeholder=${hint} value=${wanted[name] ?? ""} autocomplete="off" /></label>`)}
+    ${TEXTS.map(([name, word, hint]) => html`<label>${word}<input name=${name} placeholder=${hint} defaultValue=${wanted[name] ?? ""} autocomplete="off" /></label>`)}
     ${choice("type", TYPES)}${choice("status", STATUSES)}
     ${rows.map((row, i) => html`<label class="wide">attribute<input name="attribute" placeholder="name=value" value=${row} autocomplete="off"
       onInput=${(event) => setRows(rows.map((one, place) => (place === i ? event.target.value : one)))} /></label>`)}

@@ -3,12 +3,17 @@
 import { address, changed, go } from "../address.js";
 import { question, useAnswer } from "../api.js";
 import { LineChart } from "../charts.js";
-import { cost, count, duration, short, tokens } from "../format.js";
+import { cost, count, duration, moment, short, tokens } from "../format.js";
 import { Name, Problem, TYPES } from "../marks.js";
 import { html, useEffect, useMemo, useState } from "../ui.js";
 
 const GROUPS = ["name", "model", "status", "type", "service"];
 const SINCE = [["", "all time"], ["1h ago", "the last hour"], ["1d ago", "the last day"], ["7d ago", "the last week"]];
+/** The choices, and the one that the address holds, if it is another. */
+function sinces(chosen) {
+  return !chosen || SINCE.some(([value]) => value === chosen) ? SINCE : [...SINCE, [chosen, `since ${chosen.slice(0, 16).replace("T", " ")}`]];
+}
+
 const COLUMNS = [
   ["spans", (total) => count(total.spans)],
   ["errors", (total) => (total.errors ? count(total.errors) : "")],
@@ -25,9 +30,9 @@ export function StatsPage({ query }) {
   const by = GROUPS.includes(query.get("by")) ? query.get("by") : "name";
   const filter = { since: query.get("since"), type: query.get("type") };
   const chosen = query.get("group");
-  const totals = useAnswer(question("/api/stats", { by, ...filter }));
+  const totals = useAnswer(question("/api/stats", { by, ...filter }), { about: by });
   const isNarrowed = chosen !== null && ["name", "model", "type"].includes(by);
-  const series = useAnswer(question("/api/series", { ...filter, ...(isNarrowed ? { [by]: chosen } : {}), buckets: 60 }));
+  const series = useAnswer(question("/api/series", { ...filter, ...(isNarrowed ? { [by]: chosen } : {}), buckets: 60 }), { about: isNarrowed ? chosen : null });
   useEffect(() => {
     document.title = "Stats · Prela";
   }, []);
@@ -37,15 +42,39 @@ export function StatsPage({ query }) {
       <form class="filter" onSubmit=${(event) => event.preventDefault()}>
         <label>by <select name="by" aria-label="by" onChange=${(event) => put({ by: event.target.value, group: null, sort: null })}>${GROUPS.map((group) => html`<option value=${group} selected=${group === by}>${group}</option>`)}</select></label>
         <label>of type <select name="type" aria-label="of type" onChange=${(event) => put({ type: event.target.value })}><option value="">any</option>${TYPES.map((type) => html`<option value=${type} selected=${type === filter.type}>${type}</option>`)}</select></label>
-        <label>in <select name="since" aria-label="in" onChange=${(event) => put({ since: event.target.value })}>${SINCE.map(([value, word]) => html`<option value=${value} selected=${value === (filter.since ?? "")}>${word}</option>`)}</select></label>
+        <label>in <select name="since" aria-label="in" onChange=${(event) => put({ since: event.target.value })}>${sinces(filter.since).map(([value, word]) => html`<option value=${value} selected=${value === (filter.since ?? "")}>${word}</option>`)}</select></label>
       </form></div>
     ${totals.error ? html`<${Problem} error=${totals.error} />` : null}
-    ${series.value ? html`<${Charts} series=${series.value} of=${isNarrowed ? chosen : null} onAll=${() => put({ group: null })} />` : null}
-    ${totals.value ? html`<${Totals} by=${by} totals=${totals.value.totals} query=${query} chosen=${isNarrowed ? chosen : null} />` : null}
+    ${series.value ? html`<${Charts} series=${series.value} of=${series.about} onAll=${() => put({ group: null })} onSince=${(since) => put({ since })} />` : null}
+    ${totals.value ? html`<${Totals} by=${totals.about} totals=${totals.value.totals} query=${query} chosen=${isNarrowed ? chosen : null} />` : null}
   </main>`;
 }
 
-function Charts({ series, of, onAll }) {
+/** Where nothing ran for most of the time, that, and the way to what came after: else it all lies at the edges. */
+function Quiet({ series, onSince }) {
+  const gap = longestGap(series.spans);
+  if (gap.length * 2 < series.times.length || gap.length < 5 || !series.first[gap.start + gap.length]) return null;
+  const [from, to] = [gap.start, gap.start + gap.length].map((place) => moment(String(BigInt(Math.round(series.times[place] * 1e3)) * 1_000_000n)).slice(0, 16));
+  return html`<p class="quiet-stretch">Nothing ran from ${from} to ${to}. <button class="linkish" onClick=${() => onSince(iso(series.first[gap.start + gap.length]))}>What came after</button></p>`;
+}
+
+/** Nanoseconds since the epoch, to the millisecond before. */
+function iso(text) {
+  return new Date(Number(BigInt(text) / 1_000_000n)).toISOString();
+}
+
+/** The longest run of zeros. */
+export function longestGap(values) {
+  let best = { start: 0, length: 0 };
+  let start = 0;
+  values.forEach((value, place) => {
+    if (value) start = place + 1;
+    else if (place + 1 - start > best.length) best = { start, length: place + 1 - start };
+  });
+  return best;
+}
+
+function Charts({ series, of, onAll, onSince }) {
   const lines = useMemo(
     () => ({
       latency: [["p50", series.p50], ["p95", series.p95], ["p99", series.p99]],
@@ -59,11 +88,12 @@ function Charts({ series, of, onAll }) {
   const hasCost = series.cost.some(Boolean);
   const hasTokens = series.tokens.some(Boolean);
   return html`<p class="is-nothing">${of === null ? "All spans" : html`<b><bdi>${of}</bdi></b> <button class="linkish" onClick=${onAll}>all</button>`}, in steps of ${duration(series.bucket_seconds)}</p>
+    <${Quiet} series=${series} onSince=${onSince} />
     <div class="charts">
-      <${LineChart} title="Latency" times=${series.times} lines=${lines.latency} format=${duration} />
-      <${LineChart} title="Spans" times=${series.times} lines=${lines.spans} format=${short} isBars=${true} />
-      ${hasCost ? html`<${LineChart} title="Cost" times=${series.times} lines=${lines.cost} format=${dollars} isBars=${true} />` : null}
-      ${hasTokens ? html`<${LineChart} title="Tokens" times=${series.times} lines=${lines.tokens} format=${short} isBars=${true} />` : null}
+      <${LineChart} title="Latency" times=${series.times} step=${series.bucket_seconds} lines=${lines.latency} format=${duration} />
+      <${LineChart} title="Spans" times=${series.times} step=${series.bucket_seconds} lines=${lines.spans} format=${short} isBars=${true} />
+      ${hasCost ? html`<${LineChart} title="Cost" times=${series.times} step=${series.bucket_seconds} lines=${lines.cost} format=${dollars} isBars=${true} />` : null}
+      ${hasTokens ? html`<${LineChart} title="Tokens" times=${series.times} step=${series.bucket_seconds} lines=${lines.tokens} format=${short} isBars=${true} />` : null}
     </div>`;
 }
 

@@ -5,7 +5,7 @@ import { useAnswer } from "../api.js";
 import { cost, counted, count, duration, moment, share, tokens } from "../format.js";
 import { Name, Outcome, Problem } from "../marks.js";
 import { CriticalPanel, SpanPanel } from "../panel/span.js";
-import { classes, html, useEffect, useMemo, useRef, useState } from "../ui.js";
+import { classes, html, useEffect, useLayoutEffect, useMemo, useState } from "../ui.js";
 import { Grid } from "../waterfall/grid.js";
 import { Help, Tools, useShortcuts } from "../waterfall/tools.js";
 import { found as findIn, modelOf } from "../waterfall/model.js";
@@ -14,6 +14,7 @@ import { moved, read, whole, written, zoomed } from "../waterfall/scale.js";
 import { afterKey, nextOf, revealing, rowsOf, visible, without } from "../waterfall/tree.js";
 
 const EVERY = 3_000; // milliseconds, while spans are open
+const MOST_CLOSED = 500; // collapsed spans, as far as an address has room for them
 
 export function TracePage({ id, query }) {
   const [isLive, setLive] = useState(false);
@@ -21,7 +22,7 @@ export function TracePage({ id, query }) {
   const model = useMemo(() => value && modelOf(value), [value]);
   useEffect(() => {
     if (!value) return;
-    setLive(value.open > 0);
+    setLive(value.open > (value.interrupted ?? 0));
     document.title = `${value.name || "(no name)"} · Prela`;
   }, [value]);
   if (error && !model) return html`<main class="page" id="main"><${Problem} error=${error} /><p><a href="/">All traces</a></p></main>`;
@@ -33,13 +34,13 @@ export function TracePage({ id, query }) {
 function Trace({ model, query }) {
   const open = model.numberOf(query.get("span") ?? "");
   const [active, setActive] = useState(Math.max(0, open));
-  const [closed, setClosed] = useState(() => new Set()); // ids of spans, which outlive a trace that grows
   const [isHelp, setHelp] = useState(false);
   const [list, setList] = useState(false);
-  const [isCritical, setCritical] = useState(true);
+  const isCritical = query.get("path") !== "off";
   const text = query.get("find") ?? "";
   const view = useMemo(() => read(query.get("view"), model.length), [query.get("view"), model]);
-  const collapsed = useMemo(() => new Set([...closed].map(model.numberOf).filter((span) => span >= 0)), [closed, model]);
+  const closed = query.get("closed") ?? ""; // ids of spans, which outlive a trace that grows
+  const collapsed = useMemo(() => new Set(closed.split(".").map(model.numberOf).filter((span) => span >= 0)), [closed, model]);
   const shown = useMemo(() => visible(model.ends, collapsed), [model, collapsed]);
   const rows = useMemo(() => rowsOf(shown, model.size), [shown, model]);
   const found = useMemo(() => findIn(model, text), [model, text]);
@@ -47,7 +48,7 @@ function Trace({ model, query }) {
 
   const put = (changes) => go(changed(changes), { replace: true });
   const setView = (next) => put({ view: written(next, model.length) });
-  const setCollapsed = (next) => setClosed(new Set([...next].map((span) => model.ids[span])));
+  const setCollapsed = (next) => put({ closed: [...next].slice(-MOST_CLOSED).map((span) => model.ids[span]).join(".") });
   const activate = (span) => {
     setActive(span);
     const revealed = revealing(collapsed, model.parents, span);
@@ -64,7 +65,7 @@ function Trace({ model, query }) {
     put({ span: null });
     document.querySelector(".grid")?.focus();
   };
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (open >= 0 && open !== active) activate(open);
   }, [query.get("span"), model]);
 
@@ -83,7 +84,7 @@ function Trace({ model, query }) {
     previousError: () => jump(model.errors, -1),
     nextFound: () => jump(found, 1),
     previousFound: () => jump(found, -1),
-    critical: () => setCritical(!isCritical),
+    critical: () => put({ path: isCritical ? "off" : null }),
     help: () => setHelp(!isHelp),
     find: () => document.querySelector("input[name=find]").focus(),
     close: () => (isHelp ? setHelp(false) : close()),

@@ -14,7 +14,8 @@ export function TracesPage({ query }) {
   const limit = Math.min(MOST, Math.max(PAGE, Number(query.get("limit")) || PAGE));
   const offset = Math.max(0, Number(query.get("offset")) || 0);
   const filter = { name: query.get("name"), service: query.get("service"), errors: query.get("errors") === "true" };
-  const { value, error } = useAnswer(question("/api/traces", { limit, offset: offset || null, ...filter }), { every: EVERY });
+  const { value, error, isStale } = useAnswer(question("/api/traces", { limit, offset: offset || null, ...filter }), { every: EVERY });
+  const status = useAnswer("/api/status", { every: 1_000 }).value;
   const [ticked, setTicked] = useState([]);
   useEffect(() => {
     document.title = "Traces · Prela";
@@ -26,11 +27,11 @@ export function TracesPage({ query }) {
       <${Filter} filter=${filter} />
       <${CompareButton} ticked=${ticked} traces=${value?.traces ?? []} />
     </div>
-    <${Indexing} />
+    <${Indexing} status=${status} />
     ${error ? html`<${Problem} error=${error} />` : null}
     ${value && value.traces.length ? html`<${Table} traces=${value.traces} ticked=${ticked} onTick=${tick} />` : null}
-    ${value && !value.traces.length ? html`<${Nothing} isFiltered=${isFiltered} />` : null}
-    ${value && value.total > value.traces.length ? html`<${Rest} limit=${limit} offset=${offset} shown=${value.traces.length} total=${value.total} />` : null}
+    ${value && !isStale && !value.traces.length && status && !status.indexing ? html`<${Nothing} isFiltered=${isFiltered} />` : null}
+    ${value && !isStale && value.total > value.traces.length ? html`<${Rest} limit=${limit} offset=${offset} shown=${value.traces.length} total=${value.total} />` : null}
   </main>`;
 }
 
@@ -61,11 +62,9 @@ function CompareButton({ ticked, traces }) {
 }
 
 /** How far the first index is, while it is made. */
-function Indexing() {
-  const { value } = useAnswer("/api/status", { every: 1_000 });
-  if (!value) return null;
-  if (!value.indexing) return value.notice ? html`<p class="notice" role="status">${value.notice}</p>` : null;
-  const { read, total, spans } = value.indexing;
+function Indexing({ status }) {
+  if (!status?.indexing) return status?.notice ? html`<p class="notice" role="status">${status.notice}</p>` : null;
+  const { read, total, spans } = status.indexing;
   return html`<div class="indexing" role="status"><progress max=${Math.max(1, total)} value=${read} aria-label="reading the folder"></progress>
     reading the folder: ${bytes(read)} of ${bytes(total)}, ${counted(spans, "span")}</div>`;
 }

@@ -53,6 +53,27 @@ export function streamFacts(attributes, seconds) {
   ].filter(([, text]) => text !== null);
 }
 
+/** [name, text] of where the time of a span went, if somebody recorded it. */
+export function timeFacts(attributes) {
+  const run = number(attributes["prela.time.run"]);
+  const wait = number(attributes["prela.time.wait"]);
+  if (run === null || wait === null) return [];
+  const about = attributes["prela.time.sampled"] === true ? "about " : "";
+  return [
+    ["ran", `${about}${duration(run)}`],
+    ["ready to run", `${about}${duration(number(attributes["prela.time.ready"]) ?? 0)}`],
+    ["waited", `${about}${duration(wait)}${about ? " (sampled)" : ""}`],
+  ];
+}
+
+/** The same on a line, in the hatchings of the waterfall. */
+export function TimeLine({ attributes }) {
+  const parts = ["run", "ready", "wait"].map((name) => [name, number(attributes[`prela.time.${name}`]) ?? 0]);
+  const whole = parts.reduce((sum, [, seconds]) => sum + seconds, 0);
+  if (!(whole > 0)) return null;
+  return html`<div class="time-line" aria-hidden="true">${parts.map(([name, seconds]) => html`<i class="part ${name}" style=${{ width: `${(100 * seconds) / whole}%` }}></i>`)}</div>`;
+}
+
 export function Facts({ facts }) {
   return html`<dl class="facts">${facts.map(([name, text]) => html`<div><dt>${name}</dt><dd><bdi>${text}</bdi></dd></div>`)}</dl>`;
 }

@@ -30,6 +30,8 @@ export function since(start, at) {
   }
 }
 
+const TOLD_ABOVE = new Set(["exception", "prela.stall"]); // with all that they say
+
 export function Events({ events, start, length }) {
   if (!events.length) return null;
   const placed = events.map((event) => ({ event, at: since(start, event.time_unix_nano) }));
@@ -39,7 +41,7 @@ export function Events({ events, start, length }) {
     )}</div>
     <ol class="events">${placed.slice(0, 200).map(
       ({ event, at }) => html`<li><header><b><bdi>${event.name}</bdi></b> <span>after ${nanoseconds(at)}</span></header>
-        ${event.name === "exception" ? null : html`<${Pairs} values=${event.attributes ?? {}} />`}</li>`,
+        ${TOLD_ABOVE.has(event.name) ? null : html`<${Pairs} values=${event.attributes ?? {}} />`}</li>`,
     )}</ol>
     ${events.length > 200 ? html`<p class="is-nothing">and ${count(events.length - 200)} more</p>` : null}
   </section>`;
@@ -64,15 +66,36 @@ export function Exceptions({ events }) {
   });
 }
 
-export function Links({ links, back, traceId }) {
-  const all = [...links.map((link) => ({ link, word: "to" })), ...(back ?? []).map((link) => ({ link, word: "from" }))];
+const LINK_WORDS = {
+  join: ["waited for", "waited for by"],
+  signal: ["waited for a signal of", "signalled to"],
+  pull: ["took items from", "gave items to"],
+  spawn: ["started by", "started"],
+};
+
+/** What a link, or one that leads here, says of this span. */
+function wordOf(kind, isBack) {
+  return (Object.hasOwn(LINK_WORDS, kind) ? LINK_WORDS[kind] : ["to", "from"])[isBack ? 1 : 0];
+}
+
+export function Links({ links, back, traceId, model }) {
+  const all = [
+    ...links.map((link) => ({ link, word: wordOf(link.attributes?.["prela.link.kind"], false) })),
+    ...(back ?? []).map((link) => ({ link, word: wordOf(link.kind, true) })),
+  ];
   if (!all.length) return null;
   return html`<section><h3>Links <span class="number">${count(all.length)}</span></h3><ul class="links">
     ${all.slice(0, 200).map(({ link, word }) => {
       const trace = link.trace_id ?? traceId;
       const path = address(`/traces/${encodeURIComponent(trace)}`, { span: link.span_id });
-      return html`<li>${word} <a href=${path}>${link.name ? html`<bdi>${link.name}</bdi>` : html`<code>${link.span_id}</code>`}</a>${trace === traceId ? "" : html` of trace <code>${trace.slice(0, 8)}</code>`}
+      return html`<li>${word} <a href=${path}><${LinkName} link=${link} isHere=${trace === traceId} model=${model} /></a>${trace === traceId ? "" : html` of trace <code>${trace.slice(0, 8)}</code>`}
         <${Pairs} values=${link.attributes ?? {}} /></li>`;
     })}
   </ul></section>`;
+}
+
+function LinkName({ link, isHere, model }) {
+  const number = isHere ? model.numberOf(link.span_id) : -1;
+  const name = link.name || (number < 0 ? "" : model.name(number));
+  return name ? html`<bdi>${name}</bdi>` : html`<code>${link.span_id}</code>`;
 }

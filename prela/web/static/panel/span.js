@@ -5,9 +5,10 @@ import { duration, moment, nanoseconds, share } from "../format.js";
 import { Name, Problem, StatusMark, TypeWord } from "../marks.js";
 import { html, useEffect, useRef } from "../ui.js";
 import { Conversation, ToolDefinitions } from "./conversation.js";
-import { CallTimes, Facts, StreamLine, callFacts, streamFacts } from "./facts.js";
+import { CallTimes, Facts, StreamLine, TimeLine, callFacts, streamFacts, timeFacts } from "./facts.js";
 import { Attributes, Events, Exceptions, Links, since } from "./lists.js";
 import { conversation } from "./messages.js";
+import { Remarks } from "./remarks.js";
 import { CopyButton, LongText, parsed } from "./values.js";
 
 /** `span` is a number of the model; `onPick(number)` shows another, `onClose()` none. */
@@ -29,23 +30,23 @@ export function SpanPanel({ model, span, onPick, onClose }) {
     ${model.notes[span] ? html`<p class="panel-note status-${model.status(span)}"><bdi>${model.notes[span]}</bdi></p>` : null}
     <${Times} model=${model} span=${span} onPick=${onPick} />
     ${error ? html`<${Problem} error=${error} />` : null}
-    ${value && !isStale ? html`<${Record} key=${id} answer=${value} />` : error ? null : html`<p class="is-nothing" aria-busy="true">…</p>`}
+    ${value && !isStale ? html`<${Record} key=${id} answer=${value} model=${model} onPick=${onPick} />` : error ? null : html`<p class="is-nothing" aria-busy="true">…</p>`}
   </aside>`;
 }
+
+const ENDLESS = { pending: (age) => `open for ${age}`, interrupted: (age) => `interrupted; began ${age} ago` };
 
 function Times({ model, span, onPick }) {
   const parent = model.parents[span];
   const length = model.finishes[span] - model.starts[span];
-  const isOpen = model.status(span) === "pending";
+  const status = model.status(span);
   const onPath = (model.critical.get(span) ?? []).reduce((sum, [from, to]) => sum + to - from, 0);
-  const waits = model.waits(span);
   const of = (part, whole, word) => (whole > 0 && part <= whole ? `${share(part, whole)} of ${word}` : "");
   const facts = [
-    ["duration", [isOpen ? `open for ${nanoseconds(length)}` : nanoseconds(length), of(length, model.length, "the trace")].filter(Boolean).join(", ")],
+    ["duration", ENDLESS[status]?.(duration(model.age(span))) ?? [nanoseconds(length), of(length, model.length, "the trace")].filter(Boolean).join(", ")],
     ["self time", nanoseconds(model.selves[span])],
     ["starts after", nanoseconds(model.starts[span])],
     onPath ? ["decided the end for", `${nanoseconds(onPath)}, ${of(onPath, model.length, "the trace")}`] : null,
-    waits ? ["ran, ready, waited", [waits.run, waits.ready, waits.wait].map(nanoseconds).join(", ")] : null,
     model.trace.services.length > 1 ? ["service", model.service(span)] : null,
   ].filter(Boolean);
   return html`<${Facts} facts=${facts} />
@@ -54,7 +55,7 @@ function Times({ model, span, onPick }) {
       : null}`;
 }
 
-function Record({ answer }) {
+function Record({ answer, model, onPick }) {
   const { record } = answer;
   const { attributes = {}, events = [], links = [] } = record;
   const length = record.end_time_unix_nano === null ? null : since(record.start_time_unix_nano, record.end_time_unix_nano);
@@ -63,7 +64,10 @@ function Record({ answer }) {
   const tools = parsed(attributes["gen_ai.tool.definitions"]);
   const call = callFacts(attributes);
   const stream = streamFacts(attributes, seconds);
+  const time = timeFacts(attributes);
   return html`
+    ${time.length ? html`<${TimeLine} attributes=${attributes} /><${Facts} facts=${time} />` : null}
+    <${Remarks} remarks=${answer.remarks} model=${model} onPick=${onPick} />
     <${Exceptions} events=${events} />
     ${record.status_message && record.status === "error" ? html`<section class="exception"><h3>Status message</h3><${LongText} text=${record.status_message} /></section>` : null}
     ${call.length ? html`<section><h3>Call</h3><${Facts} facts=${call} /></section>` : null}
@@ -72,7 +76,7 @@ function Record({ answer }) {
     ${Array.isArray(tools) && tools.length ? html`<${ToolDefinitions} tools=${tools} />` : null}
     <${CallTimes} attributes=${attributes} />
     <${Events} events=${events} start=${record.start_time_unix_nano} length=${length ?? 0} />
-    <${Links} links=${links} back=${answer.links_from} traceId=${record.trace_id} />
+    <${Links} links=${links} back=${answer.links_from} traceId=${record.trace_id} model=${model} />
     <${Attributes} attributes=${attributes} />
     <${Identity} record=${record} />
     ${Object.keys(record.resource ?? {}).length ? html`<details><summary>Resource</summary><${Attributes} attributes=${record.resource} title="Resource" /></details>` : null}

@@ -1,7 +1,7 @@
 // The waterfall: a tree of rows over a time axis. It draws the rows that can be seen, and says what was done to them.
 
 import { nanoseconds } from "../format.js";
-import { classes, html, useEffect, useLayoutEffect, useRef, useState } from "../ui.js";
+import { classes, html, useLayoutEffect, useRef, useState } from "../ui.js";
 import { Virtualizer, elementScroll, observeElementOffset, observeElementRect } from "../vendor/virtual-core/index.js";
 import { ROW_HEIGHT, Row, rowId } from "./row.js";
 import { moved, ticks, zoomed } from "./scale.js";
@@ -40,7 +40,7 @@ export function Grid({ model, shown, rows, view, active, open, collapsed, found,
   const items = virtual.getVirtualItems();
   const kept = useKept([model, shown, view, collapsed, found, isCritical]);
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (rows[active] >= 0) reveal(scroller.current, rows[active]);
   }, [active, rows]);
   useScrollbar(scroller);
@@ -112,7 +112,7 @@ function useScrollbar(scroller) {
 function useZoomingWheel(scroller, view, length, onView) {
   const latest = useRef(null);
   latest.current = { view, length, onView };
-  useEffect(() => {
+  useLayoutEffect(() => {
     const element = scroller.current;
     const turn = (event) => {
       const sideways = event.shiftKey ? event.deltaY || event.deltaX : Math.abs(event.deltaX) > Math.abs(event.deltaY) ? event.deltaX : 0;

@@ -21,6 +21,10 @@ export function modelOf(trace) {
     notes: trace.notes ?? {},
     marks: trace.marks ?? {},
     firstChunks: trace.first_chunk ?? {},
+    stalls: trace.stalls ?? {},
+    culprits: trace.victims ?? {},
+    isWait: has(trace.waiting ?? []),
+    age: ageOf(trace.begin, columns.start),
     critical: byspan,
     ranked,
     numberOf: (id) => numbers.get(id) ?? -1,
@@ -31,6 +35,17 @@ export function modelOf(trace) {
     errors: indexes(columns.status, (status) => trace.statuses[status] === "error"),
     waits: columns.run && columns.wait ? (i) => waitsOf(columns, i) : () => null,
   };
+}
+
+function has(numbers) {
+  const set = new Set(numbers);
+  return (i) => set.has(i);
+}
+
+/** How long ago a span started, in seconds. */
+function ageOf(begin, starts) {
+  const origin = Number(BigInt(begin) / 1_000_000n);
+  return (i, now = Date.now()) => Math.max(0, (now - origin) / 1e3 - starts[i] / 1e9);
 }
 
 function bound(values) {

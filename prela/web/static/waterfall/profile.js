@@ -28,7 +28,7 @@ export function Profile({ model, view, onView }) {
           y: { range: () => [0, Math.max(1, peak) * 1.1] },
         },
         axes: [
-          { stroke: colour.muted, size: 22, font: colour.font, grid: { stroke: colour.line, width: 1 }, ticks: { show: false }, values: (_chart, at) => at.map((ns) => (ns ? nanoseconds(ns) : "")) },
+          { stroke: colour.muted, size: 22, font: colour.font, grid: { stroke: colour.line, width: 1 }, ticks: { show: false }, values: (chart, at) => at.map((ns) => (ns && hasRoom(chart, ns, latest.current.length) ? nanoseconds(ns) : "")) },
           { show: false },
         ],
         series: [
@@ -62,6 +62,13 @@ export function Profile({ model, view, onView }) {
     </div>
     <div class="profile-chart" ref=${element} title="Drag to zoom; double click for all" onDblClick=${() => onView(whole(model.length))}></div>
   </section>`;
+}
+
+const HALF_A_LABEL = 24; // pixels
+
+/** Whether a label in the middle of this time ends before the chart does. */
+function hasRoom(chart, ns, length) {
+  return (1 - ns / length) * chart.width >= HALF_A_LABEL;
 }
 
 /** A veil over what the waterfall does not show. */

@@ -44,6 +44,20 @@ export function placed(view, start, end) {
   };
 }
 
+const FINEST = 2_000; // parts of a view that can be told from each other, about a pixel each
+
+/** Stretches, in the order of time, as far as they are in a view; those that nobody could tell apart are one. */
+export function joined(stretches, view) {
+  const found = [];
+  for (const [from, to] of stretches) {
+    if (to < view.from || from > view.to) continue;
+    const last = found.at(-1);
+    if (last && from - last[1] <= (view.to - view.from) / FINEST) last[1] = Math.max(last[1], to);
+    else found.push([from, to]);
+  }
+  return found;
+}
+
 /** Round times within a view, at most so many: 1, 2 or 5 and zeros. */
 export function ticks(view, most) {
   const least = (view.to - view.from) / Math.max(1, most);

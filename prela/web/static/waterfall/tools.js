@@ -2,7 +2,7 @@
 
 import { count } from "../format.js";
 import { typeClass } from "../marks.js";
-import { html, useEffect, useRef } from "../ui.js";
+import { html, useLayoutEffect, useRef } from "../ui.js";
 
 const KEYS = { "+": "zoomIn", "=": "zoomIn", "-": "zoomOut", _: "zoomOut", 0: "fit", "[": "left", "]": "right", e: "nextError", E: "previousError", c: "critical", n: "nextFound", N: "previousFound", "/": "find", "?": "help", Escape: "close" };
 
@@ -29,7 +29,7 @@ const isTyping = (element) => element?.closest?.("input, textarea, select, [cont
 export function useShortcuts(acts) {
   const latest = useRef(acts);
   latest.current = acts;
-  useEffect(() => {
+  useLayoutEffect(() => {
     const press = (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
       if (isTyping(event.target)) {
@@ -68,7 +68,7 @@ export function Tools({ model, acts, text, found, active, isCritical, isWhole })
 
 export function Help({ onClose }) {
   const element = useRef(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     element.current.showModal();
   }, []);
   return html`<dialog class="help" ref=${element} onClose=${onClose} aria-label="Keys" onClick=${(event) => event.target === element.current && element.current.close()}>
