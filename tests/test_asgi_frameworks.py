@@ -301,7 +301,7 @@ def test_a_client_that_goes_away_cancels_the_request(address: str, recorder: Rec
         next(response.iter_bytes())
     (record,) = ended(recorder)
     assert (record.name, record.status) == ("GET /endless", "cancelled")
-    assert record.attributes["prela.cancel.cause"] == "client_disconnect"
+    assert record.attributes["prela.cancel.cause"] == "disconnect"
 
 
 def test_a_websocket_is_one_span(framework: str, address: str, recorder: Recorder) -> None:

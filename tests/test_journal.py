@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 
 import prela
@@ -379,3 +380,12 @@ def test_what_is_told_of_a_span_that_has_not_ended_is_what_is_known(
     known = Pending("", heard or 0)
     (row,) = rows(Node(record, []), pending={record.span_id: known}, now=1_010_000_000_000)
     assert (row.duration, row.note) == ("open", told)
+
+
+def test_the_bar_of_a_span_that_has_not_ended_begins_in_the_time_that_it_is_known_to_have_run() -> None:
+    root = pending(**{"prela.pending.age": 2.0})
+    later = msgspec.structs.replace(
+        root, span_id="3" * 16, parent_span_id=root.span_id, start_time_unix_nano=1_001 * 10**9
+    )
+    found = rows(Node(root, [Node(later, [])]))
+    assert [row.bar for row in found] == ["\u2588" * 24, "\u00b7" * 8 + "\u2588" * 16]

@@ -44,7 +44,7 @@ def said(attributes: dict[str, Any], **fields: Any) -> list[tuple[str, tuple[str
             (),
         ),
         ({"prela.cancel.cause": "shutdown"}, "was cancelled because the program was ending", ()),
-        ({"prela.cancel.cause": "client_disconnect"}, "was cancelled because the client had gone", ()),
+        ({"prela.cancel.cause": "disconnect"}, "was cancelled because the client had gone", ()),
         ({"prela.cancel.cause": "a whim"}, "was cancelled (a whim)", ()),
         ({"prela.cancel.cause": 7, "prela.cancel.by_span": 7}, "was cancelled and nothing says why", ()),
     ],

@@ -135,7 +135,7 @@ def _callbacks(call_offset: int) -> tuple[Any, Any, Any]:
         else:
             ledger = watched.exact
             if ledger is not None and ledger.creating:
-                ledger.created(clock())
+                _created(ledger, clock())
 
     def on_start(code: CodeType, offset: int) -> None:
         ledger = watched.exact
@@ -151,6 +151,13 @@ def _settled(ledger: Ledger, now: int) -> int:
     except Exception as error:
         log.failed("settling a step", error)
         return 0
+
+
+def _created(ledger: Ledger, now: int) -> None:
+    try:
+        ledger.created(now)
+    except Exception as error:
+        log.failed("taking note of a new task", error)
 
 
 def _step_in_step(ledger: Ledger) -> None:

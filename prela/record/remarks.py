@@ -12,7 +12,7 @@ _CAUSES: Final = {
     "explicit": "because it was told to stop",
     "sibling_failed": "because a sibling had failed",
     "shutdown": "because the program was ending",
-    "client_disconnect": "because the client had gone",
+    "disconnect": "because the client had gone",
     "unknown": "and nothing says why",
 }
 LINKS: Final = {

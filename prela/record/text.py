@@ -147,11 +147,14 @@ def branches(root: Node, *, ascii_only: bool = False) -> Iterator[tuple[str, Nod
 
 
 def _extent(root: Node) -> tuple[int, int]:
-    """The time from the first start to the last end in a tree, in nanoseconds; children may outlive their parents."""
+    """The time from the first start to the last end in a tree, in nanoseconds; children may outlive their parents.
+
+    A span that has not ended reaches to where it was when it was written down: its file may have been copied since.
+    """
     records = [node.record for _, node in root.walk()]
     return (
         min(r.start_time_unix_nano for r in records),
-        max(r.end_time_unix_nano or r.start_time_unix_nano for r in records),
+        max(r.end_time_unix_nano or last_sign(r, 0) for r in records),
     )
 
 
