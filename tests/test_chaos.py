@@ -59,6 +59,8 @@ BOUNDARY = {
     "prela.insight.insight.Insight.after_fork",
     # What a thread runs, a weak reference or a fork calls; it guards all it does.
     *("prela.insight." + name for name in ("watchdog.Watchdog._begin", "watchdog.Watchdog._run", "accounts._forget")),
+    # What a monitoring callback calls instead of guarding: these guard all they do.
+    *("prela.insight.asyncio." + name for name in ("_settled", "_created", "_step_in_step")),
     "prela.insight.snapshot.open_spans",
     "prela.insight.dump.dump_open_spans",
     "prela.insight.dump_signal.*",
