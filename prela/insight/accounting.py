@@ -159,7 +159,7 @@ class Books:
         """Nanoseconds from which a hold is a stall."""
         self.thread: int = thread
         """`threading.get_ident()` of the thread that the loop runs in."""
-        self.loose = Account(threshold)
+        self.loose: Account = Account(threshold)
         """Of what runs in no task, or in tasks that have had no span of their own."""
         self.stalls: StallBook = StallBook()
         self.open: int = 0
@@ -206,6 +206,9 @@ class Ledger(Books):
     """
 
     __slots__ = ("_locate", "_on_hold", "account", "begin", "creating", "hold", "outer")
+
+    open: int
+    sample: Any
 
     def __init__(self, threshold: int, thread: int, on_hold: OnHold, locate: Locate) -> None:
         super().__init__(threshold, thread)

@@ -39,10 +39,12 @@ class SampledLedger(Books):
         "held_since",
         "held_until",
         "looks",
-        "loose",
         "missed",
         "ping",
     )
+
+    open: int
+    sample: Any
 
     def __init__(self, threshold: int, thread: int, on_hold: Any) -> None:
         super().__init__(threshold, thread)
