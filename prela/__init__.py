@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from prela.core.settings import Limits
     from prela.core.span import Span
     from prela.core.span_context import Event, Link, SpanContext
+    from prela.core.spool import Spool
     from prela.core.statistics import ExporterStatistics, Statistics
     from prela.core.tail import TailSampling
     from prela.insight.dump import dump_open_spans
@@ -79,6 +80,7 @@ _WHERE = {
     "SpanStatus": "prela.record.enums",
     "SpanType": "prela.record.enums",
     "Statistics": "prela.core.statistics",
+    "Spool": "prela.core.spool",
     "TailSampling": "prela.core.tail",
     "TraceIdRatio": "prela.core.sampler",
     "Tracer": "prela.aio.tracer",
@@ -130,6 +132,7 @@ __all__ = [
     "SpanStatus",
     "SpanType",
     "Statistics",
+    "Spool",
     "TailSampling",
     "TraceIdRatio",
     "Tracer",

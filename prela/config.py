@@ -29,6 +29,7 @@ from prela.core.endpoint import (
 from prela.core.propagation import BAGGAGE, TRACEPARENT, TRACESTATE, RemoteContext, extract
 from prela.core.sampler import AlwaysOff, AlwaysOn, ParentBased, Sampler, TraceIdRatio
 from prela.core.settings import Limits, Redact
+from prela.core.spool import Spool
 from prela.core.tail import TailSampling
 
 T = TypeVar("T")
@@ -70,6 +71,8 @@ class Config(NamedTuple):
     exit_timeout: float
     otlp: OtlpSettings
     """Of the exporter "otlp"; the defaults where that is not among the exporters."""
+    spool: Spool | None
+    """With its folder named; None where there is none."""
     insight: bool
     stall_threshold: float
     dump_signal: signal.Signals | None
@@ -92,6 +95,7 @@ def load(
     limits: Limits | Mapping[str, int] | None = None,
     export_delay: float | None = None,
     exit_timeout: float = 5.0,
+    spool: "bool | Spool | None" = None,
     continue_trace: bool | None = None,
     insight: bool | None = None,
     stall_threshold: float | None = None,
@@ -114,6 +118,7 @@ def load(
         if exporter is not None
         else env.prela("PRELA_EXPORTER", lambda value: _exporters("PRELA_EXPORTER", value)) or {"file": "file"}
     )
+    folder = Path(_folder(trace_dir) or env.text("PRELA_TRACE_DIR") or "traces")
     return Config(
         service_name=service_name
         or (resource or {}).get("service.name")
@@ -122,7 +127,7 @@ def load(
         or otel_resource.get("service.name")
         or _program_name(),
         exporters=exporters,
-        trace_dir=Path(_folder(trace_dir) or env.text("PRELA_TRACE_DIR") or "traces"),
+        trace_dir=folder,
         sampler=_sampler(sampler, sample_rate, env),
         tail_sampling=_tail_sampling(tail_sampling),
         resource={**otel_resource, **(resource or {})},
@@ -145,6 +150,7 @@ def load(
         export_timeout=env.otel("OTEL_BSP_EXPORT_TIMEOUT", _milliseconds) or 30.0,
         exit_timeout=_positive("exit_timeout", exit_timeout),
         otlp=_otlp(env) if "otlp" in exporters.values() else OtlpSettings(),
+        spool=_spool(spool, folder, env),
         insight=_first(_flag("insight", insight), env.prela("PRELA_INSIGHT", _boolean), False),
         stall_threshold=_first(
             None if stall_threshold is None else _positive("stall_threshold", stall_threshold),
@@ -367,6 +373,17 @@ def _tail_sampling(given: Any) -> TailSampling | None:
     if given is None or isinstance(given, TailSampling):
         return given
     raise ConfigurationError("tail_sampling", given, "a prela.TailSampling")
+
+
+def _spool(given: Any, trace_dir: Path, env: _Environment) -> Spool | None:
+    if given is not None and not isinstance(given, bool | Spool):
+        raise ConfigurationError("spool", given, "True, False or a prela.Spool")
+    wanted: Spool | bool = given if given is not None else env.prela("PRELA_SPOOL", _boolean) or False
+    if not wanted:
+        return None
+    spool = wanted if isinstance(wanted, Spool) else Spool()
+    folder = env.text("PRELA_SPOOL_DIR")
+    return spool.with_folder(Path(folder) if folder else trace_dir / "spool")
 
 
 def _by_rate(rate: float) -> Sampler:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from prela.aio.exporter import Exporter
     from prela.core.sampler import Sampler
     from prela.core.settings import Limits
+    from prela.core.spool import Spool
     from prela.core.tail import TailSampling
 
 trace: Final = TraceDecorator(tracer)
@@ -39,6 +40,7 @@ def init(
     limits: "Limits | Mapping[str, int] | None" = None,
     export_delay: float | None = None,
     exit_timeout: float = 5.0,
+    spool: "bool | Spool | None" = None,
     continue_trace: bool | None = None,
     insight: bool | None = None,
     stall_threshold: float | None = None,
@@ -67,6 +69,8 @@ def init(
         limits: Bounds of a span and of the queue; see `prela.Limits`.
         export_delay: Seconds a finished span waits for its batch at most (`OTEL_BSP_SCHEDULE_DELAY`, in ms; 1.0).
         exit_timeout: Seconds that the end of the program waits for exports at most.
+        spool: Keep each batch on disk until a receiver that is reached over a network has taken it: this process tries
+            until it ends, and then the next; see `prela.Spool` (`PRELA_SPOOL`; default False).
         continue_trace: Roots of this process are below the span that `TRACEPARENT` in its environment names, and
             `BAGGAGE` is in force (`PRELA_CONTINUE_TRACE`; default False). See `prela.environment`.
         insight: Say where the time of each span went, journal what is open, and find what is never ended
@@ -103,6 +107,7 @@ def init(
         limits=limits,
         export_delay=export_delay,
         exit_timeout=exit_timeout,
+        spool=spool,
         continue_trace=continue_trace,
         insight=insight,
         stall_threshold=stall_threshold,
@@ -153,7 +158,7 @@ async def shutdown(timeout: float = 5.0) -> bool:
         timeout: Seconds to wait at most; what is not exported by then is counted under `shutdown`.
 
     Returns:
-        Whether everything was exported.
+        Whether everything was exported: what lies in a spool, for the next process, was not.
     """
     from prela.aio.waking import in_own_thread
 

@@ -48,6 +48,11 @@ def import_what_the_worker_needs(config: Config) -> None:
     """
     for module in ("anyio._backends._asyncio", "prela.aio.worker"):
         import_module(module)
+    if config.spool is not None:
+        try:
+            import_module("prela.aio.spooled_delivery")
+        except ImportError as error:
+            raise ConfigurationError("spool", config.spool, f"a system with POSIX's locks of files ({error})") from None
     for name in [name for name in _MODULES if name in config.exporters.values()]:
         try:
             for module in _MODULES[name]:
@@ -104,7 +109,7 @@ def worker_maker(config: Config, exporters: dict[str, Any]) -> "Callable[[Settin
             if name not in exporters:
                 exporters[name] = _make_exporter(given, config) if isinstance(given, str) else given
         schedule = Schedule(config.export_delay, config.batch_size, config.export_timeout)
-        return Worker(settings, exporters, schedule)
+        return Worker(settings, exporters, schedule, config.spool)
 
     return make
 

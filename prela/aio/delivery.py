@@ -11,61 +11,34 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
 
+from prela.aio.batch import Batch, Loss
 from prela.aio.cancellation import is_being_cancelled
 from prela.aio.daemon import DaemonCaller
 from prela.aio.exporter import PartialExportError, RetryableExportError
 from prela.core import log
-from prela.core.buffer import EXPORT_FAILED, QUEUE_FULL, REJECTED, SPAN_BYTES
+from prela.core.buffer import EXPORT_FAILED, QUEUE_FULL, REJECTED
 from prela.core.outage import Outage
 from prela.core.outcome import message_of
 from prela.core.retry import delay_before_retry, seconds_or_none
+from prela.core.statistics import ExporterStatistics
 
 if TYPE_CHECKING:
     from prela.record.model import SpanRecord
 
 
-class Batch:
-    """Records on their way to every exporter; settled when each has answered."""
+class Again(NamedTuple):
+    """An exporter did not take a batch now, and may later."""
 
-    __slots__ = ("_on_settled", "bytes", "counted", "lost", "position", "reason", "records", "waiting")
-
-    def __init__(
-        self,
-        records: "Sequence[SpanRecord]",
-        *,
-        position: int,
-        heavy_bytes: int,
-        waiting: int,
-        on_settled: "Callable[[Batch], None]",
-        counted: bool = True,
-    ) -> None:
-        self.records: Sequence[SpanRecord] = records
-        self.position: int = position
-        """How many spans the buffer had given out before this batch."""
-        self.bytes: int = len(records) * SPAN_BYTES + heavy_bytes
-        self.waiting: int = waiting
-        self.reason: str | None = None
-        """Why an exporter did not take it; None while every answer so far was good."""
-        self.lost: int = 0
-        """How many of the records an exporter did not take: of several, the one that took the least."""
-        self.counted: bool = counted
-        """False for records of our own making, which no statistics are kept of."""
-        self._on_settled = on_settled
-
-    def settle(self, loss: "Loss | None") -> None:
-        """Note one exporter's answer."""
-        if loss is not None and loss.spans > self.lost:
-            self.reason, self.lost = loss.reason, loss.spans
-        self.waiting -= 1
-        if self.waiting == 0:
-            self._on_settled(self)
+    why: str
+    retry_after: float | None
+    """Seconds to wait before that, where it said so."""
 
 
-class Loss(NamedTuple):
-    """What an exporter did not take of a batch."""
+class Parcel(NamedTuple):
+    """A batch, and its records for one exporter."""
 
-    reason: str
-    spans: int
+    batch: Batch
+    records: "Sequence[SpanRecord]"
 
 
 class Delivery:
@@ -93,8 +66,8 @@ class Delivery:
         self._timeout = timeout
         self._is_cancelled = is_cancelled
         self._stays_open = stays_open
-        self._backlog: deque[Batch] = deque()
-        self._current: Batch | None = None
+        self._backlog: deque[Parcel] = deque()
+        self._current: Parcel | None = None
         self._news = anyio.Event()
         self._finishing = False
         self._caller: DaemonCaller | None = None
@@ -104,24 +77,31 @@ class Delivery:
 
     @property
     def idle(self) -> bool:
+        """Whether it would start on another batch at once."""
         return self._current is None and not self._backlog
 
     @property
-    def waiting(self) -> int:
-        """Spans given to this exporter that it has not answered for."""
-        return sum(len(batch.records) for batch in self._pending() if batch.counted)
+    def is_resting(self) -> bool:
+        """Whether the end need not wait for it."""
+        return self.idle
 
-    def _pending(self) -> list[Batch]:
-        return [*self._backlog, *([self._current] if self._current else [])]
+    def statistics(self) -> ExporterStatistics:
+        """What happened so far."""
+        parcels = [*self._backlog, *([self._current] if self._current else [])]
+        waiting = sum(parcel.batch.size for parcel in parcels if parcel.batch.counted)
+        return ExporterStatistics(self.exported, dict(self.dropped), waiting)
 
-    def put_nowait(self, batch: Batch) -> None:
+    def press(self) -> None:
+        """Somebody waits: for a flush, or for the end."""
+
+    def put_nowait(self, batch: Batch, records: "Sequence[SpanRecord]") -> None:
         """Queue a batch, or settle it at once as lost when the backlog is full."""
-        spans = sum(len(b.records) for b in self._backlog) + len(batch.records)
-        size = sum(b.bytes for b in self._backlog) + batch.bytes
+        spans = sum(parcel.batch.size for parcel in self._backlog) + batch.size
+        size = sum(parcel.batch.bytes for parcel in self._backlog) + batch.bytes
         if self._backlog and (spans > self._max_spans or size > self._max_bytes):
-            self._settle(batch, Loss(QUEUE_FULL, len(batch.records)))
+            self._settle(batch, Loss(QUEUE_FULL, batch.size))
         else:
-            self._backlog.append(batch)
+            self._backlog.append(Parcel(batch, records))
             self._news.set()
 
     def finish(self) -> None:
@@ -132,57 +112,70 @@ class Delivery:
     async def run(self) -> None:
         """Export until `finish`, then close the exporter."""
         try:
-            while self._backlog or not self._finishing:
-                if not self._backlog:
-                    await self._news.wait()
-                    self._news = anyio.Event()
-                    continue
-                self._current = self._backlog.popleft()
-                loss = await self._deliver(self._current.records)
-                batch, self._current = self._current, None
-                self._settle(batch, loss)
+            await self._feed()
             await self.close()
         finally:
             if self._caller is not None:
                 self._caller.stop()
 
+    async def _feed(self) -> None:
+        while (parcel := await self._next_parcel()) is not None:
+            loss = await self._deliver(parcel.records)
+            self._current = None
+            self._settle(parcel.batch, loss)
+
+    async def _next_parcel(self) -> Parcel | None:
+        """Wait for a batch, and make it the current one; None once there will be none."""
+        while not self._backlog:
+            if self._finishing:
+                return None
+            await self._news.wait()
+            self._news = anyio.Event()
+        self._current = self._backlog.popleft()
+        return self._current
+
     def _settle(self, batch: Batch, loss: Loss | None) -> None:
         if batch.counted:
-            self.exported += len(batch.records) - (0 if loss is None else loss.spans)
+            self.exported += batch.size - (0 if loss is None else loss.spans)
             if loss is not None:
                 self.dropped[loss.reason] = self.dropped.get(loss.reason, 0) + loss.spans
         batch.settle(loss)
 
     async def _deliver(self, records: "Sequence[SpanRecord]") -> Loss | None:
         """Export with retries; return None, or what of the batch is lost."""
-        failed = Loss(EXPORT_FAILED, len(records))
         began = monotonic()
         attempt = 0
         while True:
             attempt += 1
-            retry_after: object = None
-            try:
-                if await self._call("export", records) is not False:
-                    return None
-                self._tell("refused", "refused a batch (returned False)")
-                return failed
-            except _NoAnswerError:
-                self._tell("silent", f"did not answer within {self._timeout:g} s")
-            except RetryableExportError as error:
-                retry_after = error.retry_after
-                log.debug("prela: exporter %r asks to be tried again: %s", self.name, error)
-            except PartialExportError as error:
-                self._tell("partial", f"did not take every span: {message_of(error)}")
-                return _part_lost(error.lost, len(records))
-            except Exception as error:
-                self._tell(type(error).__name__, f"failed: {type(error).__name__}: {message_of(error)}")
-                log.debug("prela: exporter %r failed", self.name, exc_info=error)
-                return failed
-            delay = delay_before_retry(attempt, monotonic() - began, seconds_or_none(retry_after))
+            answer = await self._attempt(records)
+            if not isinstance(answer, Again):
+                return answer
+            delay = delay_before_retry(attempt, monotonic() - began, answer.retry_after)
             if delay is None:
-                self._tell("given up", f"was given up after {attempt} attempts")
-                return failed
+                self._tell("given up", f"was given up after {attempt} attempts: {answer.why}")
+                return Loss(EXPORT_FAILED, len(records))
             await anyio.sleep(delay)
+
+    async def _attempt(self, records: "Sequence[SpanRecord]") -> Loss | Again | None:
+        """Export once; return None, or what of the batch is lost, or that it may be tried again."""
+        try:
+            if await self._call("export", records) is not False:
+                return None
+            self._tell("refused", "refused a batch (returned False)")
+        except _NoAnswerError:
+            why = f"did not answer within {self._timeout:g} s"
+            self._tell("silent", why)
+            return Again(why, None)
+        except RetryableExportError as error:
+            log.debug("prela: exporter %r asks to be tried again: %s", self.name, error)
+            return Again(message_of(error), seconds_or_none(error.retry_after))
+        except PartialExportError as error:
+            self._tell("partial", f"did not take every span: {message_of(error)}")
+            return _part_lost(error.lost, len(records))
+        except Exception as error:
+            self._tell(type(error).__name__, f"failed: {type(error).__name__}: {message_of(error)}")
+            log.debug("prela: exporter %r failed", self.name, exc_info=error)
+        return Loss(EXPORT_FAILED, len(records))
 
     async def _call(self, name: str, *args: object) -> Any:
         """Call a method of the exporter, wherever it may run.

@@ -33,6 +33,9 @@ class Exporter(Protocol):
 
     One that has an attribute `accepts_pending` which is True is also given, with `init(insight=True)`, a record of
     each span that has been open for a while: of status "pending", and no substitute for the final one.
+
+    One that has an attribute `spool_name`, a text that tells the place it delivers to from others, has its batches on
+    disk until they are delivered, with `init(spool=True)`.
     """
 
     def export(self, spans: "Sequence[SpanRecord]") -> Awaitable[object] | object:

@@ -27,6 +27,7 @@ from prela.core.buffer import SHUTDOWN, Buffer
 from prela.core.context import inherited
 from prela.core.sampler import Sampler
 from prela.core.settings import Limits, Settings
+from prela.core.spool import Spool
 from prela.core.tail import TailSampling
 
 if TYPE_CHECKING:
@@ -147,6 +148,7 @@ def open_tracer(
     limits: Limits | Mapping[str, int] | None = None,
     export_delay: float | None = None,
     exit_timeout: float = 5.0,
+    spool: "bool | Spool | None" = None,
     continue_trace: bool | None = None,
     insight: bool | None = None,
     stall_threshold: float | None = None,
@@ -174,6 +176,7 @@ def open_tracer(
         limits=limits,
         export_delay=export_delay,
         exit_timeout=exit_timeout,
+        spool=spool,
         continue_trace=continue_trace,
         insight=insight,
         stall_threshold=stall_threshold,

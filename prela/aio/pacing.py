@@ -1,12 +1,14 @@
 """How work of ours shares the loop it runs on: a private loop in a thread of its own, or the application's."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
     from prela.record.model import SpanRecord
+
+T = TypeVar("T")
 
 CHUNK = 16
 """Spans worked on between two calls of `give_way`."""
@@ -40,6 +42,15 @@ async def give_way() -> None:
     elif is_turn_over():
         time.sleep(0)  # noqa: ASYNC251  (on purpose: there is nobody on this loop to hold up)
         _next_turn = time.monotonic() + _SLICE
+
+
+async def off_the_loop(function: Callable[..., T], *args: object) -> T:
+    """Call a function that touches the disk: here on a loop of our own, in a thread on the application's."""
+    if on_private_loop.get():
+        return function(*args)
+    import anyio.to_thread
+
+    return await anyio.to_thread.run_sync(function, *args)
 
 
 def chunks(records: "Sequence[SpanRecord]") -> "Iterator[Sequence[SpanRecord]]":

@@ -69,7 +69,7 @@ class Process:
         self.counters: Counters = Counters()
         self.host: Host | None = None
         self._hosts: list[Host] = []
-        self._past = Counts(0, 0, 0, 0, 0, {}, {})
+        self._past = Counts(0, 0, 0, 0, 0, 0, {}, {})
         self.is_pinned = False
         """While a test records, `init()` changes nothing."""
         self._losses_at_last_flush = 0
@@ -127,6 +127,7 @@ class Process:
             open=recorded - found.ended,
             queued=found.queued,
             in_flight=found.in_flight,
+            spooled=found.spooled,
             exported=found.exported,
             unsampled=unsampled + found.unsampled,
             dropped=found.dropped,
@@ -153,6 +154,7 @@ class Counts(NamedTuple):
     ended: int
     queued: int
     in_flight: int
+    spooled: int
     exported: int
     unsampled: int
     dropped: dict[str, int]
@@ -175,6 +177,7 @@ def add_up(past: Counts, hosts: list[Host]) -> Counts:
         ended=past.ended + sum(buffer.ended for buffer in buffers),
         queued=past.queued + sum(len(buffer.queue) for buffer in buffers),
         in_flight=past.in_flight + sum(worker.in_flight for worker in workers),
+        spooled=past.spooled + sum(worker.spooled for worker in workers),
         exported=past.exported + sum(worker.exported for worker in workers),
         unsampled=past.unsampled + sum(worker.unsampled for worker in workers),
         dropped=dropped,
@@ -186,7 +189,9 @@ def _added(a: ExporterStatistics | None, b: ExporterStatistics) -> ExporterStati
     if a is None:
         return b
     dropped = {r: a.dropped.get(r, 0) + b.dropped.get(r, 0) for r in {**a.dropped, **b.dropped}}
-    return ExporterStatistics(a.exported + b.exported, dropped, a.waiting + b.waiting)
+    return ExporterStatistics(
+        a.exported + b.exported, dropped, a.waiting + b.waiting, a.spooled + b.spooled, a.recovered + b.recovered
+    )
 
 
 process: "Process" = Process()

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import anyio
 
-from prela.aio.delivery import Batch, Delivery
+from prela.aio.batch import Batch
+from prela.aio.delivery import Delivery
 from prela.aio.journal import Journal, takes_pending
 from prela.aio.pacing import CHUNK, give_way, is_turn_over
 from prela.aio.waking import caller_into_this_loop
@@ -23,6 +24,7 @@ from prela.core.convert import record_of, summary_record
 from prela.core.outage import Outage
 from prela.core.settings import Settings
 from prela.core.shared import Share
+from prela.core.spool import Spool, spool_name
 from prela.core.statistics import ExporterStatistics
 from prela.core.tail import UNSAMPLED
 
@@ -58,7 +60,13 @@ class _Flush(NamedTuple):
 class Worker:
     """The export side of one `init()`: a buffer, the exporters it feeds, and the counts of what became of each span."""
 
-    def __init__(self, settings: Settings, exporters: Mapping[str, Any], schedule: Schedule | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        exporters: Mapping[str, Any],
+        schedule: Schedule | None = None,
+        spool: Spool | None = None,
+    ) -> None:
         self.settings = settings
         self.buffer: Buffer = settings.buffer
         self._tail = settings.tail
@@ -66,6 +74,7 @@ class Worker:
         self.kept_open: list[Any] = []
         """Exporters that somebody else goes on with: they are not closed."""
         self.schedule: Schedule = schedule or Schedule()
+        self._spool = spool
         self._deliveries: list[Delivery] = []
         self._unsettled: set[Batch] = set()
         self._taken = 0  # from the buffer, by this worker
@@ -82,6 +91,7 @@ class Worker:
         self._stopping = False
         self._rest_wanted: Future[bool] | None = None
         self._hurry = False
+        self._is_pressed = False
         self._is_over = False
         self.on_ready: Callable[[], object] = lambda: None
         """Called once it is running, with every thread it needs."""
@@ -114,7 +124,7 @@ class Worker:
         return answer
 
     def request_stop(self) -> None:
-        """Let `run` return once everything is exported and the exporters are closed."""
+        """Let `run` return once everything is exported, or on disk, and the exporters are closed."""
         self._stopping = True
         self._wake_up()
 
@@ -146,8 +156,13 @@ class Worker:
         """Spans taken and not yet answered for."""
         return 0 if self._abandoned else self._unanswered()
 
+    @property
+    def spooled(self) -> int:
+        """Spans taken, and on disk wherever they are not answered for."""
+        return sum(batch.size for batch in list(self._unsettled) if batch.counted and batch.is_safe)
+
     def _unanswered(self) -> int:
-        return self._taken - self._exported - self._unsampled - sum(self._dropped.values())
+        return self._taken - self._exported - self._unsampled - sum(self._dropped.values()) - self.spooled
 
     def dropped(self) -> dict[str, int]:
         """Spans lost since they were taken from the buffer, by reason."""
@@ -167,10 +182,7 @@ class Worker:
         """What happened at each exporter."""
         if not self._deliveries:
             return {name: ExporterStatistics(0, {}, 0) for name in self.exporters}
-        return {
-            delivery.name: ExporterStatistics(delivery.exported, dict(delivery.dropped), delivery.waiting)
-            for delivery in self._deliveries
-        }
+        return {delivery.name: delivery.statistics() for delivery in self._deliveries}
 
     # --- in its loop --------------------------------------------------------------------------------------------
 
@@ -179,19 +191,7 @@ class Worker:
 
         Raises no Exception: an error of ours is logged, and what it cost is counted under `export_failed`.
         """
-        limits = self.settings.limits
-        self._deliveries = [
-            Delivery(
-                name,
-                exporter,
-                max_spans=limits.queue_spans,
-                max_bytes=limits.queue_bytes,
-                timeout=self.schedule.export_timeout,
-                is_cancelled=lambda: self._scope.cancel_called,
-                stays_open=lambda delivery: delivery.exporter in self.kept_open,
-            )
-            for name, exporter in self.exporters.items()
-        ]
+        self._deliveries = [self._delivery(name, exporter) for name, exporter in self.exporters.items()]
         self._wake = anyio.Event()
         self._scope = anyio.CancelScope()
         self._call = caller_into_this_loop()
@@ -215,8 +215,26 @@ class Worker:
             if self._rest_wanted is not None:
                 _reply(self._rest_wanted, not self._abandoned)
 
+    def _delivery(self, name: str, exporter: Any) -> Delivery:
+        limits = self.settings.limits
+        options: Any = {
+            "max_spans": limits.queue_spans,
+            "max_bytes": limits.queue_bytes,
+            "timeout": self.schedule.export_timeout,
+            "is_cancelled": lambda: self._scope.cancel_called,
+            "stays_open": lambda delivery: delivery.exporter in self.kept_open,
+        }
+        if self._spool is None or spool_name(exporter) is None:
+            return Delivery(name, exporter, **options)
+        from prela.aio.spooled_delivery import SpooledDelivery
+
+        return SpooledDelivery(name, exporter, spool=self._spool, **options)
+
     async def _work(self) -> None:
         while True:
+            if (self._stopping or self._rest_wanted is not None) and not self._is_pressed:
+                self._is_pressed = True
+                self._press()
             self._admit_flushes()
             self._sift([])
             while self._is_due() and any(delivery.idle for delivery in self._deliveries):
@@ -266,8 +284,12 @@ class Worker:
                 group.start_soon(delivery.close)
         _reply(wanted, True)
 
+    def _press(self) -> None:
+        for delivery in self._deliveries:
+            delivery.press()
+
     def _is_empty(self) -> bool:
-        return not self.buffer.queue and not self._unsettled and not self._requests
+        return not self.buffer.queue and not self._requests and all(d.is_resting for d in self._deliveries)
 
     def _is_due(self) -> bool:
         """Whether a batch should leave now."""
@@ -359,7 +381,7 @@ class Worker:
         counted: bool = True,
     ) -> None:
         batch = Batch(
-            records,
+            len(records),
             position=position,
             heavy_bytes=heavy_bytes,
             waiting=len(deliveries),
@@ -368,12 +390,12 @@ class Worker:
         )
         self._unsettled.add(batch)
         for delivery in deliveries:
-            delivery.put_nowait(batch)
+            delivery.put_nowait(batch, records)
 
     def _settled(self, batch: Batch) -> None:
         self._unsettled.discard(batch)
         if batch.counted:
-            self._exported += len(batch.records) - batch.lost
+            self._exported += batch.size - batch.lost
             if batch.reason is not None:
                 self._lose(batch.reason, batch.lost)
         self._wake.set()
@@ -382,6 +404,8 @@ class Worker:
         self._dropped[reason] = self._dropped.get(reason, 0) + count
 
     def _admit_flushes(self) -> None:
+        if self._requests:
+            self._press()
         while self._requests:
             target = self._taken + len(self.buffer.queue)
             self._flushes.append(_Flush(target, self._requests.popleft()))

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,7 @@ import anyio
 from prela.cli.folder import TraceDir, fail
 from prela.cli.tables import print_table
 from prela.config import Config, ConfigurationError, load
+from prela.core.spool import read_name
 from prela.store.files import trace_files
 
 _VARIABLES: Final = {
@@ -27,6 +29,7 @@ _VARIABLES: Final = {
     "batch_size": ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE",),
     "export_timeout": ("OTEL_BSP_EXPORT_TIMEOUT",),
     "otlp": ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+    "spool": ("PRELA_SPOOL",),
     "insight": ("PRELA_INSIGHT",),
     "stall_threshold": ("PRELA_STALL_THRESHOLD",),
     "dump_signal": ("PRELA_DUMP_SIGNAL",),
@@ -61,6 +64,7 @@ def doctor(trace_dir: TraceDir = None) -> None:
     print()
     print_table(("part", "version"), [("prela", _version("prela")), *((n, _found(n, m)) for n, m in _OPTIONAL.items())])
     print()
+    _tell_of_spool(config)
     problems = [check(config) for name, check in _CHECKS.items() if name in config.exporters.values()]
     if found := [problem for problem in problems if problem is not None]:
         fail("\n".join(found))
@@ -71,6 +75,8 @@ def _value(config: Config, name: str, trace_dir: Path | None) -> tuple[str, str]
     shown = ", ".join(value) if name == "exporters" else str(value)
     if name == "otlp":
         shown = value.endpoint if "otlp" in config.exporters.values() else "not used"
+    if name == "spool":
+        shown = "none" if value is None else f"{value.folder}, at most {value.max_bytes:,} bytes a process"
     if name == "inherited":
         shown = "no trace" if value.parent is None else f"trace {value.parent.trace_id}"
     if name == "dump_signal" and value is not None:
@@ -101,6 +107,16 @@ def _check_folder(config: Config) -> str | None:
     files = trace_files(config.trace_dir)
     print(f"traces can be written to {config.trace_dir.resolve()}: {len(files)} files are there")
     return None
+
+
+def _tell_of_spool(config: Config) -> None:
+    """Say what waits in the spool, for each place that it is to be delivered to: also where none is in force now."""
+    folder = config.spool.folder if config.spool is not None else config.trace_dir / "spool"
+    for place in sorted(folder.glob("*/")) if folder is not None else []:
+        names = [name for path in place.glob("*/*") if (name := read_name(path.name)) is not None]
+        if names:
+            oldest = datetime.fromtimestamp(min(names).time_unix_nano / 1e9).astimezone().isoformat(timespec="seconds")
+            print(f"{sum(name.spans for name in names):,} spans wait in {place}, the oldest since {oldest}")
 
 
 def _check_endpoint(config: Config) -> str | None:

@@ -33,6 +33,7 @@ ENCODE_FAILED: Final = "encode_failed"
 EXIT_DEADLINE: Final = "exit_deadline"
 NO_STACK: Final = "no_stack"
 TAIL_FULL: Final = "tail_full"
+SPOOL_FULL: Final = "spool_full"
 
 
 class Buffer:

@@ -6,6 +6,7 @@ reads the environment: that is `config`'s.
 
 import re
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -60,6 +61,13 @@ def url_of_traces(base: str) -> str:
         ValueError: The endpoint is no URL.
     """
     return f"{checked_url(base).rstrip('/')}/v1/traces"
+
+
+def spool_name_of(endpoint: str) -> str:
+    """What tells an endpoint from others, without what may be secret in it: its host, and digits that stand for all."""
+    parts = urlsplit(endpoint)
+    place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return f"otlp-{parts.netloc.rpartition('@')[2]}-{sha256(place.encode()).hexdigest()[:8]}"
 
 
 def checked_headers(value: Any) -> dict[str, str]:

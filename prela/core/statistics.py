@@ -12,11 +12,15 @@ class ExporterStatistics(NamedTuple):
     dropped: Mapping[str, int]
     """Spans it did not take, by reason."""
     waiting: int
-    """Spans it has been given, or will be, and has not answered for."""
+    """Spans it has been given, or will be, and has not answered for; those on disk are among them."""
+    spooled: int = 0
+    """Spans that lie on disk for it, of this process and of others before."""
+    recovered: int = 0
+    """Spans of other processes that it acknowledged."""
 
 
 class Statistics(NamedTuple):
-    """A snapshot: `started == open + queued + in_flight + exported + unsampled + sum(dropped.values())`.
+    """A snapshot: `started == open + queued + in_flight + spooled + exported + unsampled + sum(dropped.values())`.
 
     Exact when nothing is moving; while spans start and end in other threads, the parts are read one after another.
     """
@@ -28,7 +32,10 @@ class Statistics(NamedTuple):
     queued: int
     """Ended, waiting for the worker."""
     in_flight: int
-    """Taken by the worker, not yet answered for by every exporter; those that tail sampling holds are among them."""
+    """Taken by the worker, not yet answered for by every exporter, nor on disk; with those that tail sampling holds."""
+    spooled: int
+    """Taken by the worker, and on disk wherever they are not acknowledged yet: what this process does not deliver, the
+    next one does, and counts it as `recovered`."""
     exported: int
     """Acknowledged by every exporter."""
     unsampled: int

@@ -40,7 +40,7 @@ def shutdown(timeout: float = 5.0) -> bool:
         timeout: Seconds to wait at most; what is not exported by then is counted under `shutdown`.
 
     Returns:
-        Whether everything was exported. False, with a word in the log, on the worker's own loop; the block of
+        Whether everything was exported: what lies in a spool was not. False, with a word in the log, on the worker's own loop; the block of
         `open_tracer` ends what it began.
     """
     timeout = min(timeout, threading.TIMEOUT_MAX)
@@ -57,7 +57,8 @@ def stop_all(hosts: list[Host], timeout: float) -> bool:
     deadline = monotonic() + timeout
     before = process.request_flush().losses_before
     stopped = [_stop(host, max(0.1, deadline - monotonic())) for host in hosts]
-    return all(stopped) and process.losses() == before
+    is_left = any(worker.spooled for host in hosts for worker in host.workers)
+    return all(stopped) and not is_left and process.losses() == before
 
 
 def _stop(host: Host, timeout: float) -> bool:

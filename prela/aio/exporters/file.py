@@ -8,25 +8,19 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-import msgspec
-
-from prela.aio.pacing import chunks, give_way, on_private_loop
+from prela.aio.lines import write_lines
+from prela.aio.pacing import off_the_loop, on_private_loop
 from prela.aio.waking import is_asyncio
 from prela.core import log
-from prela.record import jsonl
 from prela.record.model import SpanRecord
 
-T = TypeVar("T")
-
 SUFFIX: Final = ".jsonl"
-_PIECE: Final = 1024 * 1024
-"""Bytes from which lines are written before all of a batch has been encoded."""
 _FILE_BYTES: Final = 64 * 1024 * 1024
 _FOLDER_BYTES: Final = 1024 * 1024 * 1024
 _FOLDER_SECONDS: Final = 7 * 24 * 3600.0
@@ -74,18 +68,15 @@ class FileExporter:
         """
         if self._pid != os.getpid():
             self._leave_to_parent()
-        if self._file is None or self._size >= self._max_file_bytes or not await _do(os.path.exists, self.path):
+        if (
+            self._file is None
+            or self._size >= self._max_file_bytes
+            or not await off_the_loop(os.path.exists, self.path)
+        ):
             await self._begin_file()  # a file that was deleted or moved under us would be written for nobody
         before = self._size
-        lines = bytearray()
         try:
-            for chunk in chunks(spans):
-                lines += _lines(chunk)
-                await give_way()
-                if len(lines) >= _PIECE:
-                    await self._append(lines)
-                    lines = bytearray()
-            await self._append(lines)
+            await write_lines(spans, self._append)
         except Exception:
             self._cut_back(before)
             raise
@@ -94,7 +85,7 @@ class FileExporter:
         """Set the file's time to now: to whoever reads it later, what is open in it was open until then at least."""
         if self.path is not None and self._pid == os.getpid():
             try:
-                await _do(os.utime, self.path)
+                await off_the_loop(os.utime, self.path)
             except OSError as error:
                 log.debug("prela: a trace file's time cannot be set: %s", error)
 
@@ -118,10 +109,12 @@ class FileExporter:
         await self.aclose()
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         path = self.folder / f"{self._prefix}-{stamp}-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
-        await _do(partial(self.folder.mkdir, parents=True, exist_ok=True))
+        await off_the_loop(partial(self.folder.mkdir, parents=True, exist_ok=True))
         self._file = await _open(path)
         self.path, self._size = path, 0
-        await _do(partial(prune, self.folder, max_bytes=self._max_folder_bytes, max_age=self._max_age, keep=path))
+        await off_the_loop(
+            partial(prune, self.folder, max_bytes=self._max_folder_bytes, max_age=self._max_age, keep=path)
+        )
 
     async def _append(self, lines: bytearray) -> None:
         view = memoryview(lines)
@@ -145,23 +138,6 @@ class FileExporter:
             # Half a line stands in the file now: leave it there, and write on in another.
             log.failed("cutting back a trace file", error)
             self._size = self._max_file_bytes
-
-
-def _lines(records: Sequence[SpanRecord]) -> bytes:
-    try:
-        return jsonl.encode_lines(records)
-    except Exception:
-        return b"".join(map(_line, records))
-
-
-def _line(record: SpanRecord) -> bytes:
-    """The record as a line; where it cannot be encoded, without its attributes rather than not at all."""
-    try:
-        return jsonl.encode(record)
-    except Exception as error:
-        log.failed("encoding a record", error)
-        kept = {"prela.unencodable": f"{type(error).__name__}: {error}"}
-        return jsonl.encode(msgspec.structs.replace(record, attributes=kept, events=[], links=[], resource={}))
 
 
 def prune(folder: Path, *, max_bytes: int, max_age: float, keep: Path | None = None) -> list[Path]:
@@ -211,12 +187,3 @@ async def _open(path: Path) -> Any:
     import anyio
 
     return await anyio.open_file(path, "ab", buffering=0)
-
-
-async def _do(function: Callable[..., T], *args: Any) -> T:
-    """Call a function that touches the disk: here on a loop of our own, in a thread on the application's."""
-    if on_private_loop.get():
-        return function(*args)
-    import anyio.to_thread
-
-    return await anyio.to_thread.run_sync(function, *args)

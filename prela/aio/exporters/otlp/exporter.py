@@ -24,6 +24,7 @@ from prela.core.endpoint import (
     checked_headers,
     checked_url,
     one_of,
+    spool_name_of,
 )
 from prela.record.model import SpanRecord
 
@@ -96,6 +97,8 @@ class OtlpExporter:
             client_key=client_key,
             cancelled_as=_checked("cancelled_as", cancelled_as, one_of(*CANCELLED_AS)),
         )
+        self.spool_name: str = spool_name_of(settings.endpoint)
+        """The receiver, for the spool: batches for one are never sent to another."""
         self._encoding = _encoding_of(settings.protocol)
         self._gzip = settings.compression == "gzip"
         self._cancelled_as = settings.cancelled_as

@@ -1,0 +1,52 @@
+"""Records as the lines of a file, in pieces: between two of them others get their turn."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from prela.aio.pacing import chunks, give_way
+from prela.core import log
+from prela.record import jsonl
+from prela.record.model import SpanRecord
+
+_PIECE: Final = 1024 * 1024
+"""Bytes from which lines are handed on before all have been made."""
+
+
+async def write_lines(records: Sequence[SpanRecord], write: Callable[[bytearray], Awaitable[None]]) -> None:
+    """Have the lines of all records written, some at a time. Raises what `write` does."""
+    lines = bytearray()
+    for chunk in chunks(records):
+        lines += _lines(chunk)
+        await give_way()
+        if len(lines) >= _PIECE:
+            await write(lines)
+            lines = bytearray()
+    await write(lines)
+
+
+async def lines_of(records: Sequence[SpanRecord]) -> bytearray:
+    """Return the lines of all records."""
+    lines = bytearray()
+    for chunk in chunks(records):
+        lines += _lines(chunk)
+        await give_way()
+    return lines
+
+
+def _lines(records: Sequence[SpanRecord]) -> bytes:
+    try:
+        return jsonl.encode_lines(records)
+    except Exception:
+        return b"".join(map(_line, records))
+
+
+def _line(record: SpanRecord) -> bytes:
+    """The record as a line; where it cannot be encoded, without its attributes rather than not at all."""
+    try:
+        return jsonl.encode(record)
+    except Exception as error:
+        log.failed("encoding a record", error)
+        kept = {"prela.unencodable": f"{type(error).__name__}: {error}"}
+        return jsonl.encode(msgspec.structs.replace(record, attributes=kept, events=[], links=[], resource={}))
