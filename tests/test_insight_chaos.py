@@ -2,6 +2,7 @@
 
 import contextvars
 import io
+import sys
 from typing import Any
 
 import pytest
@@ -38,6 +39,8 @@ def test_the_program_sees_the_same_when_this_raises(
         monkeypatch.undo()
         prela.sync.shutdown(timeout=1.0)
         process.forget()
+    if sys.version_info >= (3, 12):
+        assert sys.monitoring.get_tool(4) is sys.monitoring.get_tool(3) is None
 
 
 def test_the_chaos_reaches_most_of_what_is_inside() -> None:

@@ -107,7 +107,7 @@ def test_the_counts_are_the_same_as_without(tracer: prela.Tracer) -> None:
         found = prela.statistics()
         assert (found.started, found.open) == (before.started + 1, before.open + 1)
         assert (found.exported, found.in_flight, found.queued) == (before.exported, 0, 0)
-        assert found.exporters["Counted"] == (0, {}, 0)
+        assert found.exporters["Counted"] == prela.ExporterStatistics(0, {}, 0)
     assert prela.sync.flush()
     assert prela.statistics().exporters["Counted"].exported == 1
 

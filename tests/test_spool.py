@@ -80,6 +80,14 @@ def _files(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.jsonl"))
 
 
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in _files(folder))
+
+
+def _spans(folder: Path) -> int:
+    return sum(name.spans for path in _files(folder) if (name := read_name(path.name)) is not None)
+
+
 def test_a_batch_is_read_as_it_was_written_and_gone_once_removed(tmp_path: Path) -> None:
     folder = SpoolFolder(tmp_path / "spool")
     stored = folder.write(b"one\ntwo\n", 2, sync=True)
@@ -289,7 +297,8 @@ async def test_beyond_its_bound_the_oldest_go_and_are_counted(tmp_path: Path) ->
         for number in range(8):
             spans(tracer, 100, f"part {number}")
             await _until(lambda number=number: _known(before) == 100 * (number + 1))
-        assert sum(path.stat().st_size for path in _files(tmp_path)) <= 150_000
+        await _until(lambda: _known(before) == 800 and _bytes(tmp_path) <= 150_000)
+        await _until(lambda: prela.statistics().spooled - before.spooled == _spans(tmp_path))
         lost = _dropped() - Counter(before.dropped)
         assert set(lost) == {"spool_full"}
         assert 0 < lost["spool_full"] < 800

@@ -183,12 +183,12 @@ class SpooledDelivery(Delivery):
             self._arrived.set()
 
     async def _keep_within_bound(self) -> None:
-        on_disk = [entry for entry in self._entries if entry.stored is not None]
-        going = how_many_go([entry.stored.size for entry in on_disk if entry.stored], self._max_spool_bytes)
-        for entry in on_disk[:going]:
-            if entry is not self._sending:
-                await self._done(entry, Loss(SPOOL_FULL, entry.spans))
-                self._tell(SPOOL_FULL, f"has more waiting than its spool may hold: the oldest go ({self._where})")
+        sending = self._sending.stored if self._sending is not None else None
+        bound = max(0, self._max_spool_bytes - (sending.size if sending is not None else 0))
+        waiting = [entry for entry in self._entries if entry.stored is not None and entry is not self._sending]
+        for entry in waiting[: how_many_go([entry.stored.size for entry in waiting if entry.stored], bound)]:
+            self._tell(SPOOL_FULL, f"has more waiting than its spool may hold: the oldest go ({self._where})")
+            await self._done(entry, Loss(SPOOL_FULL, entry.spans))
 
     # --- to the exporter ------------------------------------------------------------------------------------------
 

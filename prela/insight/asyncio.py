@@ -55,22 +55,31 @@ class Monitor:
         offset = _offset_of_call()
         if offset is None:
             return False
-        monitoring, events = sys.monitoring, sys.monitoring.events
+        callbacks = _callbacks(offset)  # before a place is taken, that nobody would give back if this failed
         for tool in (4, 3):  # the ids below are the debugger's, coverage's and the profiler's, and 5 the optimizer's
             try:
-                monitoring.use_tool_id(tool, "prela")
+                sys.monitoring.use_tool_id(tool, "prela")
             except ValueError:
                 continue
-            on_call, on_return, on_start = _callbacks(offset)
+            self._tool = tool
+            self._begin(tool, *callbacks)
+            return True
+        return False
+
+    def _begin(self, tool: int, on_call: Any, on_return: Any, on_start: Any) -> None:
+        if sys.version_info < (3, 12):
+            return
+        monitoring, events = sys.monitoring, sys.monitoring.events
+        try:
             monitoring.register_callback(tool, events.CALL, on_call)
             monitoring.register_callback(tool, events.PY_RETURN, on_return)
             monitoring.register_callback(tool, events.PY_START, on_start)
             monitoring.set_local_events(tool, RUN, events.CALL | events.PY_RETURN)
             monitoring.set_local_events(tool, _SOON, events.PY_RETURN)
             monitoring.set_local_events(tool, _CREATE, events.PY_START | events.PY_RETURN)
-            self._tool = tool
-            return True
-        return False
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """Give everything back."""

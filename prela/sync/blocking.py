@@ -40,8 +40,8 @@ def shutdown(timeout: float = 5.0) -> bool:
         timeout: Seconds to wait at most; what is not exported by then is counted under `shutdown`.
 
     Returns:
-        Whether everything was exported: what lies in a spool was not. False, with a word in the log, on the worker's own loop; the block of
-        `open_tracer` ends what it began.
+        Whether everything was exported: what lies in a spool was not. False, with a word in the log, on the worker's
+        own loop; the block of `open_tracer` ends what it began.
     """
     timeout = min(timeout, threading.TIMEOUT_MAX)
     hosts = process.running_hosts()
