@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 
-from benchmarks import browser, end_to_end, hot_path, imports, insight, memory, openai_calls, otlp, store, ticker
+from benchmarks import browser, end_to_end, hot_path, imports, insight, memory, openai_calls, otlp, sinks, store, ticker
 
 _Row = tuple[str, str, str, bool]
 
@@ -133,7 +133,31 @@ def _otlp() -> list[_Row]:
             found["whole ratio"] >= 5,
         ),
         ("(on the wire)", "", sizes, True),
+        (
+            "(a whole program, with a spool)",
+            "",
+            f"{found['prela, whole, with a spool (us)']:.1f} us of CPU a span",
+            True,
+        ),
     ]
+
+
+def _sinks() -> list[_Row]:
+    found = sinks.measure()
+    off = found["taking", "prela"]["p99"]
+    rows = []
+    for (sink, side), seen in found.items():
+        counts = ", ".join(
+            f"{seen[what]:,} {what}" for what in ("arrived", "lost", "spooled") if seen.get(what) is not None
+        )
+        text = f"{counts}; ticker p99 {seen['p99']:.1f} ms; flush {seen['flushed']} after {seen['flush']:.1f} s, "
+        text += (
+            f"loop held {seen['held']:.2f} s; shutdown {seen['shutdown']:.1f} s; {seen['cpu']:.0f} us of CPU a span, "
+        )
+        text += f"{seen['rss']:.0f} MiB"
+        is_ours = side != "OpenTelemetry SDK"
+        rows.append((f"a sink that is {sink}: {side}", "", text, not is_ours or seen["p99"] <= 2 * max(off, 1.0)))
+    return rows
 
 
 def _insight() -> list[_Row]:
@@ -161,7 +185,7 @@ def main() -> None:
     )
     parser.add_argument(
         "--only",
-        default="hot-path,imports,insight,memory,ticker,end-to-end,otlp,openai,store,browser",
+        default="hot-path,imports,insight,memory,ticker,end-to-end,otlp,sinks,openai,store,browser",
         help="parts, by commas",
     )
     parser.add_argument("--spans", type=int, help="spans for memory (10,000,000) and for store (1,000,000)")
@@ -174,6 +198,7 @@ def main() -> None:
         "ticker": _ticker,
         "end-to-end": _end_to_end,
         "otlp": _otlp,
+        "sinks": _sinks,
         "openai": _openai,
         "store": _store(options.spans or 1_000_000),
         "browser": _browser,

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 
 from benchmarks import end_to_end
 
@@ -79,7 +80,7 @@ _PRELA = (
 import sys, time
 import prela
 from prela.aio.exporters.otlp import OtlpExporter
-prela.init("benchmark", OtlpExporter(sys.argv[2]))
+prela.init("benchmark", OtlpExporter(sys.argv[2]), spool=SPOOL)
 """
     + end_to_end._WORK
     + """
@@ -111,12 +112,13 @@ def _alone(program: str, url: str) -> tuple[float, float]:
 
 def measure() -> dict[str, float]:
     """Medians: microseconds of CPU and bytes a span, and how many times as many spans a CPU-second is worth to us."""
-    ours, theirs, whole, whole_theirs = [], [], [], []
-    with _sink() as url:
+    ours, theirs, whole, spooled, whole_theirs = [], [], [], [], []
+    with _sink() as url, TemporaryDirectory() as folder:
         for _ in range(_ROUNDS):
             ours.append(_alone(_PRELA_ALONE, url))
             theirs.append(_alone(_OTEL_ALONE, url))
-            whole.append(end_to_end._per_span(_PRELA, url))
+            whole.append(end_to_end._per_span(_PRELA.replace("SPOOL", "False"), url))
+            spooled.append(end_to_end._per_span(_PRELA.replace("SPOOL", f"prela.Spool({folder!r})"), url))
             whole_theirs.append(end_to_end._per_span(end_to_end._OTEL, url))
     return {
         "prela (us)": statistics.median(cpu for cpu, _ in ours),
@@ -125,6 +127,7 @@ def measure() -> dict[str, float]:
         "OpenTelemetry SDK (bytes)": theirs[0][1],
         "ratio": statistics.median(t / o for (o, _), (t, _) in zip(ours, theirs, strict=True)),
         "prela, whole (us)": statistics.median(whole),
+        "prela, whole, with a spool (us)": statistics.median(spooled),
         "OpenTelemetry SDK, whole (us)": statistics.median(whole_theirs),
         "whole ratio": statistics.median(t / o for o, t in zip(whole, whole_theirs, strict=True)),
     }

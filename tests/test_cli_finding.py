@@ -12,6 +12,7 @@ pytest.importorskip("typer", reason="the command line is an extra")
 
 from typer.testing import CliRunner, Result
 
+from prela.aio.spool_folder import SpoolFolder
 from prela.cli.commands import app
 from prela.record import jsonl
 from prela.record.model import SpanRecord
@@ -217,6 +218,19 @@ def test_doctor_says_whether_the_endpoint_takes_spans(folder: Path) -> None:
     gone = run(folder, "doctor", **variables)
     assert gone.exit_code == 1
     assert f"traces cannot be sent to {collector.endpoint}" in gone.stderr
+
+
+def test_doctor_says_what_waits_in_the_spool(folder: Path) -> None:
+    spool = SpoolFolder(folder / "spool" / "otlp-example")
+    for spans in (3, 1500):
+        spool.write(b"", spans, sync=False)
+    spool.close()
+    done = run(folder, "doctor", PRELA_SPOOL="1")
+    assert done.exit_code == 0, done.output
+    assert f"1,503 spans wait in {folder / 'spool' / 'otlp-example'}, the oldest since 20" in done.stdout.replace(
+        "\n", " "
+    )
+    assert "1,503 spans wait" in run(folder, "doctor").stdout, "also where none is in force"
 
 
 def test_a_folder_that_is_not_there_is_told_with_what_to_do(tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ BAD_ARGUMENTS: list[tuple[str, Any, str]] = [
     *(("redact", value, "redact(key, value)") for value in (5, "x", lambda: 1, lambda a, b, c: 1)),
     *(("limits", value, "prela.Limits") for value in (5, {"bogus": 1}, {1: 2}, "x", (1, 2))),
     *(("export_delay", value, "seconds above 0") for value in (0, -1, "1", math.nan, math.inf, True, 1e12)),
+    *(("spool", value, "True, False or a prela.Spool") for value in ("yes", 1, "/folder")),
     *(("insight", value, "True or False") for value in ("yes", 1)),
     *(("stall_threshold", value, "seconds above 0") for value in (0, -1, "1", math.nan, True)),
     *(("dump_signal", value, "a signal such as signal.SIGUSR1") for value in ("bogus", -1, 1000, 1.5, True, b"USR1")),
@@ -412,3 +413,25 @@ def test_debug_shows_what_the_logger_has_to_say(monkeypatch: pytest.MonkeyPatch)
         assert logger.level == logging.DEBUG
     finally:
         logger.setLevel(before)
+
+
+@pytest.mark.parametrize(
+    ("spool", "variables", "folder"),
+    [
+        (None, {}, None),
+        (None, {"PRELA_SPOOL": "true"}, "there/spool"),
+        (False, {"PRELA_SPOOL": "true"}, None),
+        (True, {"PRELA_SPOOL": "false"}, "there/spool"),
+        (True, {"PRELA_SPOOL_DIR": "elsewhere"}, "elsewhere"),
+        (prela.Spool("named"), {"PRELA_SPOOL_DIR": "elsewhere"}, "named"),
+        (prela.Spool(max_bytes=5), {"PRELA_SPOOL_DIR": "elsewhere"}, "elsewhere"),
+    ],
+)
+def test_where_the_spool_is(spool: object, variables: dict[str, str], folder: str | None) -> None:
+    found = load(spool=spool, trace_dir="there", environ=variables).spool  # type: ignore[arg-type]
+    assert (None if found is None else str(found.folder)) == folder
+
+
+def test_a_bad_word_for_the_spool_is_an_error() -> None:
+    with pytest.raises(prela.ConfigurationError, match="PRELA_SPOOL is 'maybe'"):
+        load(environ={"PRELA_SPOOL": "maybe"})
