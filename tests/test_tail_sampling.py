@@ -48,7 +48,7 @@ class Counted:
         """Started, exported, unsampled, and dropped by reason, after everything was seen to."""
         now, before = prela.statistics(), self._before
         dropped = {k: v - before.dropped.get(k, 0) for k, v in now.dropped.items() if v != before.dropped.get(k, 0)}
-        assert now.started == now.open + now.queued + now.in_flight + now.exported + now.unsampled + sum(
+        assert now.started == now.open + now.queued + now.in_flight + now.spooled + now.exported + now.unsampled + sum(
             now.dropped.values()
         )
         assert now.queued == now.in_flight == 0

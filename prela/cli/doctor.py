@@ -116,7 +116,7 @@ def _tell_of_spool(config: Config) -> None:
         names = [name for path in place.glob("*/*") if (name := read_name(path.name)) is not None]
         if names:
             oldest = datetime.fromtimestamp(min(names).time_unix_nano / 1e9).astimezone().isoformat(timespec="seconds")
-            print(f"{sum(name.spans for name in names):,} spans wait in {place}, the oldest since {oldest}")
+            print(f"spans that wait in {place}: {sum(name.spans for name in names):,}, the oldest since {oldest}")
 
 
 def _check_endpoint(config: Config) -> str | None:
