@@ -10,11 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 import prela
 from prela.core.silent import NO_SPAN
 
 ROOT = Path(__file__).parent.parent
+
+# The same examples each time, so that a change is judged by itself; `--hypothesis-profile=random` looks for new ones.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("random", deadline=None)
+settings.load_profile("same")
 
 
 def _eager_loop() -> asyncio.AbstractEventLoop:

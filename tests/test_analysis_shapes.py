@@ -202,6 +202,11 @@ def test_a_pull_is_exact_if_every_wait_was_told_by_itself() -> None:
         assert critical_path(roots).basis == basis
 
 
+def test_a_pull_that_was_over_after_its_span_leads_into_it_no_later_than_its_end() -> None:
+    late, in_time = (tree(span("root", 0, 9, span("stream", 0, 8), links=[pull(2, 1, 3, 5, end)])) for end in (9, 8))
+    assert path(late) == path(in_time)
+
+
 @pytest.mark.parametrize("times", [(5, 3, 5, 8), (1, 3, 5), ()], ids=["not in order", "half told", "not told"])
 def test_a_pull_that_does_not_tell_its_times_changes_nothing(times: tuple[float, ...]) -> None:
     stream, beside = span("stream", 0, 8), span("beside", 2, 5)

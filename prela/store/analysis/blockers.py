@@ -133,8 +133,9 @@ class Blockers:
         for link, target in self._links(span, PULL):
             is_known = not link.attributes.get(PULL_CLOSED)
             for start, end in _pairs(link.attributes.get(PULL_TIMES)):
-                if max(start, self._forest.starts[target]) < end:
-                    yield Blocker(end, target, is_known, entry=end, since=start)
+                # The last wait is over a moment after the span has ended.
+                if max(start, self._forest.starts[target]) < (until := min(end, self._forest.ends[target])):
+                    yield Blocker(until, target, is_known, entry=until, since=start)
 
     def _children(self, span: int, recorded: set[int]) -> Iterator[Blocker]:
         """Children that ended before their parent did: one that outlived it was not waited for.
