@@ -20,7 +20,7 @@ from prela.record import jsonl
 from prela.record.model import SpanEvent, SpanLink, SpanRecord
 from prela.record.otlp import Records, as_json, as_protobuf
 from prela.testing.otlp_collector import Collector
-from tests.environments import environment, free_port, running
+from tests.environments import collector, environment, free_port, running
 from tests.traces import START, record
 
 RESOURCE = {"service.name": "service", "list": ["a", "b"]}
@@ -119,21 +119,13 @@ def test_the_test_agent_says_that_it_got_what_was_sent(test_agent: str, protocol
 @IN_EVERY_FORM
 def test_what_goes_through_a_collector_comes_out_as_it_went_in(tmp_path: Path, protocol: str, compression: str) -> None:
     sent = PLAINER if protocol == "http/json" else SENT
-    (agent,) = environment("rotel").glob("lib/python*/site-packages/rotel/rotel-agent")
-    url = f"127.0.0.1:{free_port()}"
     with Collector() as behind:
-        command: list[str | Path] = [agent, "start"]
-        for name, value in {
-            "otlp-http-endpoint": url,
-            "otlp-grpc-endpoint": f"127.0.0.1:{free_port()}",
-            "pid-file": tmp_path / "pid",
-            "log-file": tmp_path / "agent.log",
+        options = {
             "exporter": "otlp",
             "otlp-exporter-endpoint": f"http://127.0.0.1:{behind.port}",
             "otlp-exporter-protocol": "http",
-        }.items():
-            command += [f"--{name}", str(value)]
-        with running(command, f"http://{url}/", tmp_path / "log"):
-            send(sent, f"http://{url}/v1/traces", protocol, compression)
+        }
+        with collector(tmp_path, options) as url:
+            send(sent, f"{url}/v1/traces", protocol, compression)
             behind.wait_for_requests(1)
     assert lines(behind.records) == lines(sent)

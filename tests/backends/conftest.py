@@ -1,0 +1,48 @@
+"""What the agent left in its own file, beside what a backend has."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prela.record import jsonl
+from prela.record.model import SpanRecord
+
+AGENT = Path(__file__).parent / "agent.py"
+
+
+@pytest.fixture
+def run_agent(tmp_path: Path) -> Callable[..., list[SpanRecord]]:
+    """Runs the agent with an OTLP endpoint and other variables; returns the records in its trace file."""
+
+    def run(endpoint: str, **variables: str) -> list[SpanRecord]:
+        environ = {
+            **os.environ,
+            "PYTHONPATH": str(AGENT.parents[2]),
+            "PRELA_EXPORTER": "file,otlp",
+            "PRELA_TRACE_DIR": str(tmp_path / "traces"),
+            "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "60000",
+            **variables,
+        }
+        done = subprocess.run([sys.executable, AGENT], env=environ, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        (file,) = (tmp_path / "traces").glob("*.jsonl")
+        records = [jsonl.decode(line) for line in file.read_bytes().splitlines()]
+        return [record for record in records if record.status != "pending"]
+
+    return run
+
+
+def poll(ask: Callable[[], Any], seconds: float = 30) -> Any:
+    """What `ask` answers once it is true: backends take spans in whenever they get to it, and tell nobody."""
+    deadline = time.monotonic() + seconds
+    while not (answer := ask()):
+        assert time.monotonic() < deadline, "the backend never had it"
+        time.sleep(0.1)
+    return answer
