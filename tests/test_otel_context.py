@@ -342,6 +342,38 @@ def test_a_span_begun_and_ended_while_a_cancellation_is_handled_is_not_cancelled
     assert spans["cleaning up"].status == "success"
 
 
+@pytest.mark.parametrize("said", [None, "", "CancelledError", "why", "CancelledError: why"])
+def test_an_error_that_only_names_a_cancellation_is_a_cancellation(
+    spans: Recorder, otel: trace.Tracer, said: str | None
+) -> None:
+    span = otel.start_span("work")
+    try:
+        raise asyncio.CancelledError("why")
+    except asyncio.CancelledError as error:
+        span.set_status(trace.Status(trace.StatusCode.ERROR, said))
+        span.record_exception(error)
+        span.end()
+    assert (spans["work"].status, spans["work"].status_message) == ("cancelled", None)
+    assert "prela.cancel.cause" in spans["work"].attributes
+
+
+def test_an_error_that_says_more_is_one_and_so_is_one_told_outside(spans: Recorder, otel: trace.Tracer) -> None:
+    more, before, within = (otel.start_span(name) for name in ("more", "before", "within"))
+    before.set_status(trace.Status(trace.StatusCode.ERROR, "CancelledError"))
+    try:
+        raise asyncio.CancelledError
+    except asyncio.CancelledError:
+        more.set_status(trace.Status(trace.StatusCode.ERROR, "the answer was cut off"))
+        try:
+            raise ValueError("CancelledError")
+        except ValueError:
+            within.set_status(trace.Status(trace.StatusCode.ERROR, "CancelledError"))
+            within.end()
+        more.end()
+        before.end()
+    assert [spans[name].status for name in ("more", "before", "within")] == ["error"] * 3
+
+
 def test_a_span_that_was_told_its_status_keeps_it_when_cancelled(spans: Recorder, otel: trace.Tracer) -> None:
     for end in (otel.start_as_current_span, lambda name: trace.use_span(otel.start_span(name), end_on_exit=True)):
         with pytest.raises(asyncio.CancelledError), end("done") as span:  # type: ignore[operator]

@@ -4,21 +4,26 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
+import aiohttp
 import anyio
 import anyio.abc
 import httpx
 import pytest
+import requests
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from openinference.instrumentation.langchain import LangChainInstrumentor
+from opentelemetry.instrumentation.aiohttp_client import AioHttpClientInstrumentor
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
+from opentelemetry.instrumentation.requests import RequestsInstrumentor
 from opentelemetry.instrumentation.sqlite3 import SQLite3Instrumentor
 
 import prela
@@ -117,6 +122,56 @@ def test_nothing_is_traced_of_a_request_inside_suppress(spans: Recorder, server:
     with prela.suppress():
         httpx.get(server[0])
     assert not spans.records and server[1] == [None]
+
+
+# --- aiohttp and requests -------------------------------------------------------------------------------------------
+def test_a_request_of_aiohttp_that_times_out_is_cancelled_though_its_instrumentation_calls_it_an_error(
+    spans: Recorder, tracer: prela.Tracer
+) -> None:
+    async def main() -> None:
+        asked = asyncio.Event()
+
+        async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            asked.set()
+            await reader.read()
+            writer.close()
+
+        server = await asyncio.start_server(silent, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        async with server, tracer.aspan("agent"), aiohttp.ClientSession() as client:
+            request = asyncio.create_task(client.get(url))  # type: ignore[arg-type]
+            await asked.wait()
+            request.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await request
+
+    AioHttpClientInstrumentor().instrument()
+    try:
+        asyncio.run(main())
+    finally:
+        AioHttpClientInstrumentor().uninstrument()
+    (found,) = children_of(spans, spans["agent"])
+    assert (found.name, found.kind, found.status, found.status_message) == ("GET", "client", "cancelled", None)
+
+
+def test_requests_in_a_thread_pool_are_spans_below_the_work_that_made_them(
+    spans: Recorder, tracer: prela.Tracer, server: tuple[str, list[str | None]]
+) -> None:
+    def fetch(name: str) -> None:
+        with tracer.span(name):
+            requests.get(server[0], timeout=10).close()
+
+    RequestsInstrumentor().instrument()
+    try:
+        with tracer.span("agent"), ThreadPoolExecutor(2) as pool:
+            list(pool.map(prela.copy_context_to_thread(fetch), ["a", "b", "c"]))
+    finally:
+        RequestsInstrumentor().uninstrument()
+    for name in ("a", "b", "c"):
+        assert spans[name].parent_span_id == spans["agent"].span_id
+        (found,) = children_of(spans, spans[name])
+        assert (found.name, found.kind, found.status) == ("GET", "client", "success")
 
 
 # --- sqlite3 --------------------------------------------------------------------------------------------------------

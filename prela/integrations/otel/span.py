@@ -93,14 +93,29 @@ class OtelSpan(trace.Span):
     def set_status(self, status: trace.Status | trace.StatusCode, description: str | None = None) -> None:
         """Say how the work went. OK is final, UNSET changes nothing, and only an error is described.
 
-        OpenTelemetry trace API, "Set Status".
+        OpenTelemetry trace API, "Set Status". The API has no word for what was cancelled, and instrumentations call it
+        an error: one that is told while a cancellation is handled, and says no more than its name, is a cancellation.
         """
         code = status.status_code if isinstance(status, trace.Status) else status
         said = _STATUSES.get(code)
         if said is None or self._is_ok:
             return
         message = status.description if isinstance(status, trace.Status) else description
+        if said is SpanStatus.ERROR and self._names_a_cancellation(message):
+            said = SpanStatus.CANCELLED
         self.span.set_status(said, message if said is SpanStatus.ERROR else None)
+
+    def _names_a_cancellation(self, message: str | None) -> bool:
+        error = sys.exception()
+        try:
+            if error is None or not self._is_cancelled_by(error):
+                return False
+            kind, text = type(error), str(error)
+            names = {kind.__name__, kind.__qualname__, f"{kind.__module__}.{kind.__qualname__}"}
+            return not message or message == text or message.removesuffix(text).removesuffix(": ") in names
+        except Exception as failure:
+            log.failed("otel set_status", failure)
+            return False
 
     @property
     def _is_ok(self) -> bool:
@@ -137,7 +152,9 @@ class OtelSpan(trace.Span):
         self.span._end_with(error, at=end_time)
 
     def _is_cancelled_by(self, error: BaseException) -> bool:
-        if id(error) == self._handled or not self.span.is_recording or self.span.status is not SpanStatus.PENDING:
+        if id(error) == self._handled or not self.span.is_recording:
+            return False
+        if self.span.status not in (SpanStatus.PENDING, SpanStatus.CANCELLED):
             return False
         return self._outcome(error) is SpanStatus.CANCELLED
 
