@@ -148,9 +148,14 @@ def _sinks() -> list[_Row]:
     rows = []
     for (sink, side), seen in found.items():
         counts = (f"{seen[what]:,} {what}" for what in ("arrived", "lost", "spooled") if seen.get(what) is not None)
-        text = f"{', '.join(counts)}; ticker p99 {seen['p99']:.1f} ms; "
-        text += f"flush {seen['flushed']} after {seen['flush']:.1f} s, the loop held for {seen['held']:.2f} s of it; "
-        text += f"shutdown {seen['shutdown']:.1f} s; {seen['cpu']:.0f} us of CPU a span, {seen['rss']:.0f} MiB"
+        text = f"{', '.join(counts)}; ticker p99 {seen['p99']:.1f} ms; {seen['cpu']:.0f} us of CPU a span; "
+        if "flush" in seen:
+            text += (
+                f"flush {seen['flushed']} after {seen['flush']:.1f} s, the loop held for {seen['held']:.2f} s of it; "
+            )
+            text += f"shutdown {seen['shutdown']:.1f} s; {seen['rss']:.0f} MiB"
+        else:
+            text += "flush or shutdown not over a minute after the program's start"
         is_ours = side != "OpenTelemetry SDK"
         rows.append((f"a sink that is {sink}: {side}", "", text, not is_ours or seen["p99"] <= 2 * max(off, 1.0)))
     return rows
