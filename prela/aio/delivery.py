@@ -96,13 +96,17 @@ class Delivery:
 
     def put_nowait(self, batch: Batch, records: "Sequence[SpanRecord]") -> None:
         """Queue a batch, or settle it at once as lost when the backlog is full."""
-        spans = sum(parcel.batch.size for parcel in self._backlog) + batch.size
-        size = sum(parcel.batch.bytes for parcel in self._backlog) + batch.bytes
-        if self._backlog and (spans > self._max_spans or size > self._max_bytes):
-            self._settle(batch, Loss(QUEUE_FULL, batch.size))
-        else:
+        if self._has_room_for(batch, [parcel.batch for parcel in self._backlog]):
             self._backlog.append(Parcel(batch, records))
             self._news.set()
+        else:
+            self._settle(batch, Loss(QUEUE_FULL, batch.size))
+
+    def _has_room_for(self, batch: Batch, others: Sequence[Batch]) -> bool:
+        """Whether memory may hold a batch beside these; one alone it may always."""
+        together = [*others, batch]
+        spans, size = sum(one.size for one in together), sum(one.bytes for one in together)
+        return not others or (spans <= self._max_spans and size <= self._max_bytes)
 
     def finish(self) -> None:
         """End `run` once the backlog is empty."""

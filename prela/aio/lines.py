@@ -28,11 +28,13 @@ async def write_lines(records: Sequence[SpanRecord], write: Callable[[bytearray]
 
 async def lines_of(records: Sequence[SpanRecord]) -> bytearray:
     """Return the lines of all records."""
-    lines = bytearray()
-    for chunk in chunks(records):
-        lines += _lines(chunk)
-        await give_way()
-    return lines
+    found = bytearray()
+
+    async def keep(lines: bytearray) -> None:
+        found.extend(lines)
+
+    await write_lines(records, keep)
+    return found
 
 
 def _lines(records: Sequence[SpanRecord]) -> bytes:

@@ -156,18 +156,13 @@ class SpooledDelivery(Delivery):
             stored = await off_the_loop(partial(self._folder.write, lines, spans, sync=self._is_down))
         except OSError as error:
             self._tell(type(error).__name__, f"cannot have its spool in {self._where}, and does without: {error}")
-            if self._has_room_for(batch):
+            in_memory = [entry.batch for entry in self._entries if entry.stored is None and entry.batch is not None]
+            if self._has_room_for(batch, in_memory):
                 return _Entry(None, batch, parcel.records)
             self._settle(batch, Loss(QUEUE_FULL, batch.size))
             return None
         batch.stored += 1
         return _Entry(stored, batch, parcel.records if len(self._entries) <= 1 else None)
-
-    def _has_room_for(self, batch: Batch) -> bool:
-        in_memory = [entry.batch for entry in self._entries if entry.stored is None and entry.batch is not None]
-        spans = sum(other.size for other in in_memory) + batch.size
-        size = sum(other.bytes for other in in_memory) + batch.bytes
-        return not in_memory or (spans <= self._max_spans and size <= self._max_bytes)
 
     async def _adopt(self) -> None:
         """Take over what ended processes have left."""

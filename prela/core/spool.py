@@ -1,4 +1,4 @@
-"""The spool's settings, and what is decided of it: what its files are called, which go first, when to try again."""
+"""The spool's settings, and what is decided of it: what its folders and files are called, and which go first."""
 
 import os
 import re

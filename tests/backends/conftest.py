@@ -1,8 +1,5 @@
 """What the agent left in its own file, beside what a backend has."""
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,31 +7,29 @@ from typing import Any
 
 import pytest
 
-from prela.record import jsonl
+from prela.record.jsonl import Lines
 from prela.record.model import SpanRecord
+from tests.conftest import RunProgram
 
 AGENT = Path(__file__).parent / "agent.py"
 
 
 @pytest.fixture
-def run_agent(tmp_path: Path) -> Callable[..., list[SpanRecord]]:
+def run_agent(tmp_path: Path, run_program: RunProgram) -> Callable[..., list[SpanRecord]]:
     """Runs the agent with an OTLP endpoint and other variables; returns the records in its trace file."""
 
     def run(endpoint: str, **variables: str) -> list[SpanRecord]:
-        environ = {
-            **os.environ,
-            "PYTHONPATH": str(AGENT.parents[2]),
-            "PRELA_EXPORTER": "file,otlp",
-            "PRELA_TRACE_DIR": str(tmp_path / "traces"),
-            "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
-            "OTEL_EXPORTER_OTLP_TIMEOUT": "60000",
+        done = run_program(
+            AGENT,
+            timeout=120,
+            PRELA_EXPORTER="file,otlp",
+            OTEL_EXPORTER_OTLP_ENDPOINT=endpoint,
+            OTEL_EXPORTER_OTLP_TIMEOUT="60000",
             **variables,
-        }
-        done = subprocess.run([sys.executable, AGENT], env=environ, capture_output=True, text=True, timeout=120)
+        )
         assert done.returncode == 0, done.stderr
         (file,) = (tmp_path / "traces").glob("*.jsonl")
-        records = [jsonl.decode(line) for line in file.read_bytes().splitlines()]
-        return [record for record in records if record.status != "pending"]
+        return [record for record in Lines(file.read_bytes().splitlines()) if record.status != "pending"]
 
     return run
 
