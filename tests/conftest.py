@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -41,6 +42,11 @@ def _backends() -> list[Any]:
 @pytest.fixture(params=_backends())
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     return request.param
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As for whatever a shell started in the background: programs of the tests, which get Ctrl-C, would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

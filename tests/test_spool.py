@@ -359,6 +359,24 @@ async def test_where_nothing_can_be_written_spans_are_delivered_all_the_same(tmp
 
 
 @pytest.mark.anyio
+async def test_where_nothing_can_be_written_memory_is_bounded_as_without_a_spool(tmp_path: Path) -> None:
+    (tmp_path / "spool").write_text("a file where a folder should be")
+    away, before = Away(), _dropped()
+    limits = prela.Limits(queue_spans=200)
+    options: Any = {"trace_dir": tmp_path, "spool": True, "limits": limits, "export_delay": 0.01}
+    async with open_tracer("test", away, **options) as tracer:
+        for number in range(8):
+            spans(tracer, 100, f"part {number}")
+            await _until(lambda: not prela.statistics().queued)
+        await _until(lambda: (_dropped() - before)["queue_full"] == 600)
+        assert prela.statistics().exporters["Away"].waiting == 200
+        assert_adds_up()
+        away.is_away = False
+        await prela.flush()
+    assert [name for name in _names(away) if name.startswith("part")] == ["part 0"] * 100 + ["part 1"] * 100
+
+
+@pytest.mark.anyio
 async def test_broken_files_cost_only_themselves(tmp_path: Path) -> None:
     async with open_tracer("test", Away(), trace_dir=tmp_path, spool=True, export_delay=0.01) as tracer:
         for name in ("first", "second", "third"):
