@@ -169,10 +169,6 @@ def add_up(past: Counts, hosts: list[Host]) -> Counts:
     for counts in [*(buffer.dropped_counts() for buffer in buffers), *(worker.dropped() for worker in workers)]:
         for reason, count in counts.items():
             dropped[reason] = dropped.get(reason, 0) + count
-    exporters = dict(past.exporters)
-    for worker in workers:
-        for name, found in worker.exporter_statistics().items():
-            exporters[name] = _added(exporters.get(name), found)
     return Counts(
         ended=past.ended + sum(buffer.ended for buffer in buffers),
         queued=past.queued + sum(len(buffer.queue) for buffer in buffers),
@@ -181,13 +177,25 @@ def add_up(past: Counts, hosts: list[Host]) -> Counts:
         exported=past.exported + sum(worker.exported for worker in workers),
         unsampled=past.unsampled + sum(worker.unsampled for worker in workers),
         dropped=dropped,
-        exporters=exporters,
+        exporters=_exporters(past.exporters, workers),
     )
 
 
-def _added(a: ExporterStatistics | None, b: ExporterStatistics) -> ExporterStatistics:
-    if a is None:
-        return b
+def _exporters(past: dict[str, ExporterStatistics], workers: "list[Worker]") -> dict[str, ExporterStatistics]:
+    exporters = dict(past)
+    held: set[str] = set()
+    for worker in workers:
+        for name, found in worker.exporter_statistics().items():
+            before = exporters.get(name, ExporterStatistics(0, {}, 0))
+            if name not in held:  # those before are over: what they left is the next one's, which counts it itself
+                before = before._replace(waiting=0, spooled=0)
+            exporters[name] = _added(before, found)
+            if not worker.is_over:
+                held.add(name)
+    return exporters
+
+
+def _added(a: ExporterStatistics, b: ExporterStatistics) -> ExporterStatistics:
     dropped = {r: a.dropped.get(r, 0) + b.dropped.get(r, 0) for r in {**a.dropped, **b.dropped}}
     return ExporterStatistics(
         a.exported + b.exported, dropped, a.waiting + b.waiting, a.spooled + b.spooled, a.recovered + b.recovered

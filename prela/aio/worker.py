@@ -92,7 +92,8 @@ class Worker:
         self._rest_wanted: Future[bool] | None = None
         self._hurry = False
         self._is_pressed = False
-        self._is_over = False
+        self.is_over = False
+        """Whether it has ended: nothing waits in it, and what it left on disk is the next one's."""
         self.on_ready: Callable[[], object] = lambda: None
         """Called once it is running, with every thread it needs."""
         self._abandoned: str | None = None
@@ -109,7 +110,7 @@ class Worker:
         answer: Future[bool] = Future()
         self._requests.append(answer)
         self._wake_up()
-        if self._is_over:
+        if self.is_over:
             self._answer(everybody=True)
         return answer
 
@@ -210,7 +211,7 @@ class Worker:
                 self.abandon(SHUTDOWN)
             if self._tail is not None:
                 self._tail.forget()
-            self._is_over = True  # before the answers: who asks later answers itself
+            self.is_over = True  # before the answers: who asks later answers itself
             self._answer(everybody=True)
             if self._rest_wanted is not None:
                 _reply(self._rest_wanted, not self._abandoned)
