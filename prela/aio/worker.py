@@ -92,7 +92,7 @@ class Worker:
         self._rest_wanted: Future[bool] | None = None
         self._hurry = False
         self._is_pressed = False
-        self.is_over = False
+        self.is_over: bool = False
         """Whether it has ended: nothing waits in it, and what it left on disk is the next one's."""
         self.on_ready: Callable[[], object] = lambda: None
         """Called once it is running, with every thread it needs."""
