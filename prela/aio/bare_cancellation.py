@@ -1,4 +1,4 @@
-"""What can be inferred of a cancellation about which asyncio says nothing: its own timeouts, groups, and shutdown.
+"""What can be inferred of a cancellation about which asyncio and anyio say nothing: timeouts, groups, and shutdown.
 
 Only what is certain is said. Some of it shows at once, in who is running the loop; some only when an error leaves a
 span further out, and says what the cancellation was for. By then the spans inside have ended, but are not exported yet:
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from types import FrameType
 from typing import Any, Final
 
+from prela.aio.deadlines import deadline_handed_on, deadline_of
 from prela.core.outcome import Cancellation
 from prela.core.span import Span
 from prela.record.causality import CANCEL_CAUSE, CANCEL_SCOPE, CANCEL_SCOPE_SPAN
@@ -42,12 +43,30 @@ def explain(error: BaseException) -> Cancellation:
         return known
     if _is_given_up():
         return Cancellation("sibling_failed")
-    return Cancellation(later=_sequel_of(error).tell)
+    task = _current_task()
+    known = None if task is None else deadline_handed_on(task)
+    return known or Cancellation(later=_sequel_of(error).tell)
 
 
 def passed_on(host_id: int | None) -> Cancellation:
     """Return what is certain of a cancellation that a task group hands on to its children, because its task was."""
-    return _from_runner(host_id) or Cancellation()
+    known = None if host_id is None else deadline_of(host_id)
+    return _from_runner(host_id) or known or Cancellation()
+
+
+def by_nobody(scope: str) -> Cancellation:
+    """Return what is certain when a scope of anyio's was cancelled by no task; `scope`: its `id()`, as anyio writes it.
+
+    anyio's task group does that when a child has failed, as its task is done by then; so may any callback of the loop.
+    """
+    found = _anyio_scope(scope)
+    inner = [getattr(child, "_host_task", None) for child in getattr(found, "_child_scopes", ())]
+    for task in [*getattr(found, "_tasks", ()), *inner]:
+        group = _anyio_group(task)
+        if group is not None and group.cancel_scope is found:
+            failures = [error for error in group._exceptions if not _came_of(error, scope)]
+            return Cancellation("sibling_failed") if failures else Cancellation()
+    return Cancellation()
 
 
 def settle(error: BaseException, span: Span) -> None:
@@ -127,6 +146,40 @@ def _interrupted(running: Mapping[str, Any], task_id: int | None) -> Cancellatio
     if id(main) == mine and getattr(running.get("self"), "_interrupt_count", None):
         return Cancellation("explicit", "KeyboardInterrupt")
     return None
+
+
+def _anyio_scope(name: str) -> Any:
+    """The cancel scope of that name around the current task."""
+    states = getattr(sys.modules.get("anyio._backends._asyncio"), "_task_states", {})
+    task = _current_task()
+    scope = None if task is None else getattr(states.get(task), "cancel_scope", None)
+    while scope is not None and f"{id(scope):x}" != name:
+        scope = getattr(scope, "_parent_scope", None)
+    return scope
+
+
+def _anyio_group(task: Any) -> Any:
+    """anyio's task group that a task is a child of: the one that is told when it is done."""
+    kind = getattr(sys.modules.get("anyio._backends._asyncio"), "TaskGroup", ())
+    for entry in getattr(task, "_callbacks", None) or ():
+        for cell in getattr(entry[0] if isinstance(entry, tuple) else entry, "__closure__", None) or ():
+            try:
+                if isinstance(cell.cell_contents, kind):
+                    return cell.cell_contents
+            except ValueError:  # it is empty
+                pass
+    return None
+
+
+def _came_of(error: BaseException, scope: str) -> bool:
+    """Whether an error was raised while a cancellation by that scope was handled: the effect, not the cause."""
+    message = f"Cancelled via cancel scope {scope}"
+    seen: BaseException | None = error
+    for _ in range(100):
+        if seen is None or seen.args == (message,):
+            return seen is not None
+        seen = seen.__context__
+    return False
 
 
 def _is_given_up() -> bool:

@@ -89,7 +89,7 @@ def _explain_asyncio(error: BaseException) -> Cancellation:
     if group is not None and group.failure is not None and reason is None:
         return Cancellation("sibling_failed", None, *group.failure)
     if not match["by"]:
-        return Cancellation("unknown", reason)
+        return bare_cancellation.by_nobody(match["scope"]) if reason is None else Cancellation("unknown", reason)
     by = task_name(match["by"])
     if group is not None and group.is_joining and by == group.host_name:
         return group.passed_on or bare_cancellation.passed_on(group.host_id)

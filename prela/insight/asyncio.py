@@ -4,6 +4,7 @@
 its return is the end. What `BaseEventLoop._call_soon` returns is a step that can run from now on. `create_task` tells
 when a task that is started eagerly is done with its first step, which is inside another's. The events are local to
 these code objects: nothing else of the program gets slower, and a debugger, coverage or profiler is not in the way.
+Two methods of `asyncio.Timeout` are seen likewise, whatever the loop: whose deadline it was, only they know.
 
 A loop that does not run its steps so is sampled (`sampling`).
 """
@@ -17,7 +18,9 @@ from time import monotonic_ns
 from types import CodeType, FrameType
 from typing import Any, Final
 
+from prela.aio import deadlines
 from prela.core import log
+from prela.core.span import current_span
 from prela.insight.accounting import Books, Ledger
 from prela.insight.accounts import accounts
 from prela.insight.frames import place_of_await
@@ -26,6 +29,8 @@ from prela.insight.sampling import SampledLedger
 RUN: Final[CodeType] = Handle._run.__code__
 _SOON: Final[CodeType] = BaseEventLoop._call_soon.__code__  # type: ignore[attr-defined]
 _CREATE: Final[CodeType] = BaseEventLoop.create_task.__code__
+_TIMEOUT_SET: Final[CodeType] = asyncio.Timeout.__aenter__.__code__
+_TIMEOUT_EXPIRES: Final[CodeType] = asyncio.Timeout._on_timeout.__code__  # type: ignore[attr-defined]
 
 
 class _Here(threading.local):
@@ -45,49 +50,66 @@ class Monitor:
 
     def __init__(self) -> None:
         self._tool: int | None = None
+        self._sees_steps = False
 
-    def start(self) -> bool:
-        """Whether the events come; not before 3.12, nor where other tools have taken every free place."""
-        if self._tool is not None:
-            return True
+    def start(self, steps: bool) -> bool:
+        """Have timeouts seen, and each step, if that is wanted; whether the steps are.
+
+        Nothing is before 3.12, nor where other tools have taken every free place.
+        """
+        if sys.version_info < (3, 12) or (self._tool is None and not self._take_place()):
+            return False
+        if steps and not self._sees_steps:
+            self._sees_steps = self._watch_steps()
+        return steps and self._sees_steps
+
+    def _take_place(self) -> bool:
         if sys.version_info < (3, 12):
+            return False
+        monitoring, events = sys.monitoring, sys.monitoring.events
+        for tool in (4, 3):  # the ids below are the debugger's, coverage's and the profiler's, and 5 the optimizer's
+            try:
+                monitoring.use_tool_id(tool, "prela")
+            except ValueError:
+                continue
+            self._tool = tool
+            try:
+                monitoring.register_callback(tool, events.PY_START, _on_start)
+                monitoring.set_local_events(tool, _TIMEOUT_SET, events.PY_START)
+                monitoring.set_local_events(tool, _TIMEOUT_EXPIRES, events.PY_START)
+            except BaseException:
+                self.stop()
+                raise
+            return True
+        return False
+
+    def _watch_steps(self) -> bool:
+        if sys.version_info < (3, 12) or self._tool is None:
             return False
         offset = _offset_of_call()
         if offset is None:
             return False
-        callbacks = _callbacks(offset)  # before a place is taken, that nobody would give back if this failed
-        for tool in (4, 3):  # the ids below are the debugger's, coverage's and the profiler's, and 5 the optimizer's
-            try:
-                sys.monitoring.use_tool_id(tool, "prela")
-            except ValueError:
-                continue
-            self._tool = tool
-            self._begin(tool, *callbacks)
-            return True
-        return False
-
-    def _begin(self, tool: int, on_call: Any, on_return: Any, on_start: Any) -> None:
-        if sys.version_info < (3, 12):
-            return
-        monitoring, events = sys.monitoring, sys.monitoring.events
+        on_call, on_return = _callbacks(offset)
+        tool, monitoring, events = self._tool, sys.monitoring, sys.monitoring.events
         try:
             monitoring.register_callback(tool, events.CALL, on_call)
             monitoring.register_callback(tool, events.PY_RETURN, on_return)
-            monitoring.register_callback(tool, events.PY_START, on_start)
             monitoring.set_local_events(tool, RUN, events.CALL | events.PY_RETURN)
             monitoring.set_local_events(tool, _SOON, events.PY_RETURN)
             monitoring.set_local_events(tool, _CREATE, events.PY_START | events.PY_RETURN)
         except BaseException:
             self.stop()
             raise
+        return True
 
     def stop(self) -> None:
         """Give everything back."""
         tool, self._tool = self._tool, None
+        self._sees_steps = False
         if tool is None or sys.version_info < (3, 12):
             return
         monitoring, events = sys.monitoring, sys.monitoring.events
-        for code in (RUN, _SOON, _CREATE):
+        for code in (RUN, _SOON, _CREATE, _TIMEOUT_SET, _TIMEOUT_EXPIRES):
             monitoring.set_local_events(tool, code, 0)
         for event in (events.CALL, events.PY_RETURN, events.PY_START):
             monitoring.register_callback(tool, event, None)
@@ -102,8 +124,8 @@ def _offset_of_call() -> int | None:
     return found[0] if len(found) == 1 else None
 
 
-def _callbacks(call_offset: int) -> tuple[Any, Any, Any]:
-    """What the events call: CALL, PY_RETURN, PY_START. An exception in them would be the program's: none may leave.
+def _callbacks(call_offset: int) -> tuple[Any, Any]:
+    """What the events CALL and PY_RETURN call. An exception in them would be the program's: none may leave.
 
     `Ledger.begin_step` and `end_step` are written out here, since these run for every step of every loop.
     """
@@ -146,12 +168,24 @@ def _callbacks(call_offset: int) -> tuple[Any, Any, Any]:
             if ledger is not None and ledger.creating:
                 _created(ledger, clock())
 
-    def on_start(code: CodeType, offset: int) -> None:
-        ledger = watched.exact
-        if ledger is not None and ledger.begin and len(ledger.creating) < 100:
-            ledger.creating.append(clock())
+    return on_call, on_return
 
-    return on_call, on_return, on_start
+
+def _on_start(code: CodeType, offset: int) -> None:
+    """What the event PY_START calls."""
+    if code is _CREATE:
+        ledger = here.exact
+        if ledger is not None and ledger.begin and len(ledger.creating) < 100:
+            ledger.creating.append(monotonic_ns())
+        return
+    try:
+        timeout = sys._getframe(1).f_locals["self"]
+        if code is _TIMEOUT_SET:
+            deadlines.entered(timeout, current_span.get(None))
+        else:
+            deadlines.expired(timeout)
+    except Exception as error:
+        log.failed("taking note of a timeout", error)
 
 
 def _settled(ledger: Ledger, now: int) -> int:

@@ -124,7 +124,7 @@ class Watching:
         if self._monitor is None:
             self._monitor = on_asyncio.Monitor()
         ledger: Books
-        if on_asyncio.runs_steps_of(loop) and self._monitor.start():
+        if self._monitor.start(on_asyncio.runs_steps_of(loop)):
             ledger = Ledger(threshold, get_ident(), settle_hold, on_asyncio.locate)
         else:
             ledger = SampledLedger(threshold, get_ident(), settle_hold)
