@@ -203,6 +203,26 @@ def test_a_timeout_that_is_over_explains_nothing_that_comes_later(
     assert _cause(spans["second"]) == ("unknown", None)
 
 
+@pytest.mark.parametrize(
+    "broken", ["aio.deadlines.entered", "aio.deadlines.expired", "aio.bare_cancellation.deadline_handed_on"]
+)
+def test_the_program_sees_the_same_when_this_breaks(
+    tracer: prela.Tracer, spans: Recorder, run: Run, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    def breaks(*args: object) -> None:
+        raise RuntimeError("of our own")
+
+    monkeypatch.setattr(f"prela.{broken}", breaks)
+
+    async def main() -> None:
+        async with tracer.aspan("sets it"):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(_for_ever(tracer), 0.01)
+
+    run(main())
+    assert [spans[name].status for name in ("sets it", "waits")] == ["success", "cancelled"]
+
+
 def test_nothing_is_kept_of_timeouts_that_are_gone(tracer: prela.Tracer, spans: Recorder, run: Run) -> None:
     async def main() -> None:
         async with tracer.aspan("outside"):

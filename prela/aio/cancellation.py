@@ -5,10 +5,12 @@ No loop is imported here: an exception of asyncio's or trio's can only exist in 
 
 import re
 import sys
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from prela.aio import bare_cancellation, task_spans
 from prela.aio.pacing import on_private_loop
+from prela.core import log
 from prela.core.outcome import Cancellation, explain_builtin, leaves
 from prela.core.span import Span
 
@@ -62,12 +64,21 @@ failed_tasks: dict[int, Failure] = {}
 def explain(error: BaseException) -> Cancellation | None:
     """Return what is known of a cancellation, or None for an exception that is none."""
     if isinstance(error, _class("asyncio.exceptions", "CancelledError")):
-        return _explain_asyncio(error)
+        return _known(_explain_asyncio, error)
     if isinstance(error, _class("trio", "Cancelled")):
-        return _explain_trio(error)
+        return _known(_explain_trio, error)
     if isinstance(error, _class("concurrent.futures", "CancelledError")):
         return Cancellation("explicit")
     return explain_builtin(error)
+
+
+def _known(explain: Callable[[Any], Cancellation], error: BaseException) -> Cancellation:
+    """What is known; a cancellation stays one where the insides of a loop are not what they were."""
+    try:
+        return explain(error)
+    except Exception as broken:
+        log.failed("finding the cause of a cancellation", broken)
+        return Cancellation()
 
 
 def _class(module: str, name: str) -> type | tuple[()]:

@@ -67,6 +67,7 @@ class Monitor:
         if sys.version_info < (3, 12):
             return False
         monitoring, events = sys.monitoring, sys.monitoring.events
+        on_start = _callback_of_starts()  # before a place is taken, that nobody would give back if this failed
         for tool in (4, 3):  # the ids below are the debugger's, coverage's and the profiler's, and 5 the optimizer's
             try:
                 monitoring.use_tool_id(tool, "prela")
@@ -74,7 +75,7 @@ class Monitor:
                 continue
             self._tool = tool
             try:
-                monitoring.register_callback(tool, events.PY_START, _on_start)
+                monitoring.register_callback(tool, events.PY_START, on_start)
                 monitoring.set_local_events(tool, _TIMEOUT_SET, events.PY_START)
                 monitoring.set_local_events(tool, _TIMEOUT_EXPIRES, events.PY_START)
             except BaseException:
@@ -171,21 +172,31 @@ def _callbacks(call_offset: int) -> tuple[Any, Any]:
     return on_call, on_return
 
 
-def _on_start(code: CodeType, offset: int) -> None:
+def _callback_of_starts() -> Any:
     """What the event PY_START calls."""
-    if code is _CREATE:
-        ledger = here.exact
-        if ledger is not None and ledger.begin and len(ledger.creating) < 100:
-            ledger.creating.append(monotonic_ns())
-        return
-    try:
-        timeout = sys._getframe(1).f_locals["self"]
-        if code is _TIMEOUT_SET:
-            deadlines.entered(timeout, current_span.get(None))
-        else:
-            deadlines.expired(timeout)
-    except Exception as error:
-        log.failed("taking note of a timeout", error)
+    watched, create = here, _CREATE
+
+    def on_start(code: CodeType, offset: int) -> None:
+        if code is create:
+            ledger = watched.exact
+            if ledger is not None and ledger.begin and len(ledger.creating) < 100:
+                ledger.creating.append(monotonic_ns())
+            return
+        try:
+            _timeout_begins(code, sys._getframe(1))
+        except Exception as error:
+            log.failed("taking note of a timeout", error)
+
+    return on_start
+
+
+def _timeout_begins(code: CodeType, frame: FrameType) -> None:
+    """A method of a timeout's begins."""
+    timeout = frame.f_locals["self"]
+    if code is _TIMEOUT_SET:
+        deadlines.entered(timeout, current_span.get(None))
+    else:
+        deadlines.expired(timeout)
 
 
 def _settled(ledger: Ledger, now: int) -> int:
