@@ -3,11 +3,17 @@
 import anyio
 import pytest
 
+pytest.importorskip("starlette", reason="the web view is an extra")
+
 import prela
+from prela.cli.telling import told_of
 from prela.record.tree import forest
 from prela.store.analysis import deadlines
+from prela.store.store import TraceSummary
 from prela.testing import Recorder
-from tests.traces import Draft, cancelled, span, tree
+from prela.web import answers
+from prela.web.timeline import Timeline
+from tests.traces import START, TRACE_ID, Draft, cancelled, records_of, span, tree
 
 
 def told(*drafts: Draft) -> list[tuple[str, list[str]]]:
@@ -53,6 +59,28 @@ def test_what_the_record_says_itself_comes_first() -> None:
 )
 def test_where_no_owner_is_known_nothing_is_said(draft: Draft) -> None:
     assert told(draft) == []
+
+
+def test_the_command_line_and_the_pages_say_whose_it_was() -> None:
+    drafts = span("root", 0, 9, span("sets it", 0, 8, gone("b", 1, 5, gone("c", 2, 5))))
+    (root,) = tree(drafts)
+    lines = [line for line, _ in told_of(root)]
+    assert lines == [
+        f"{name}: {text}"
+        for name in ("b", "c")
+        for text in ("was cancelled because a deadline had passed", "the deadline had been set in sets it")
+    ]
+    records = {record.name: record for record in records_of(drafts)}
+    summary = TraceSummary(TRACE_ID, "root", "service", START, 0.1, 4, 0, 2, 0, 0, 0, None)
+    around = Timeline(summary, list(records.values())).around(records["c"].span_id)
+    remarks = answers.span(records["c"], around, None)["remarks"]
+    assert remarks[1] | {"detail": ""} == {
+        "kind": "cancelled",
+        "text": "the deadline had been set in",
+        "spans": [records["sets it"].span_id],
+        "more": 0,
+        "detail": "",
+    }
 
 
 @pytest.mark.anyio

@@ -62,6 +62,11 @@ def test_a_deadline_says_where_it_had_been_set() -> None:
         passed,
         ("the deadline had been set in", (B,)),
     ]
+    cancelled = record(end_time_unix_nano=START + MS, attributes={"prela.cancel.cause": "deadline"}, status="cancelled")
+    assert remarks(cancelled, deadline_in=A)[1] == Remark("cancelled", "the deadline had been set in", (A,))
+    told_itself = {**deadline, "prela.cancel.scope_span": B}
+    itself = record(end_time_unix_nano=START + MS, attributes=told_itself, status="cancelled")
+    assert remarks(itself, deadline_in=A)[1].spans == (B,)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from prela.record import facts
 from prela.record.remarks import LINKS, Remark, remarks
 from prela.record.text import one_line
 from prela.record.tree import Node
+from prela.store.analysis.deadlines import set_inside
 
 _MOST: Final = 30
 """Lines below one tree."""
@@ -25,14 +26,16 @@ def told_of(root: Node) -> list[tuple[str, str]]:
     for node in nodes:
         for culprit in facts.culprits(node.record):
             victims.setdefault(culprit, []).append(node.record.span_id)
+    set_in = set_inside([root])
     longest = max((_step(node) for node in nodes), default=0.0)
     found: list[tuple[str, str]] = []
     for node in nodes:
         below = {child.record.span_id for child in node.children}
-        for remark in remarks(node.record, victims=victims.get(node.record.span_id, ())):
+        span = node.record.span_id
+        for remark in remarks(node.record, victims=victims.get(span, ()), deadline_in=set_in.get(span)):
             is_longest = longest >= _STEP_WORTH_TELLING and _step(node) == longest
             if _says_more_than_the_tree(remark, below, is_longest):
-                found += [(line, node.record.status) for line in _lines(names[node.record.span_id], remark, names)]
+                found += [(line, node.record.status) for line in _lines(names[span], remark, names)]
     left = len(found) - _MOST
     return found if left <= 0 else [*found[:_MOST], (f"and {left} lines more, which `prela serve` shows", "")]
 

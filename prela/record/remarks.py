@@ -39,18 +39,25 @@ class Remark(NamedTuple):
 
 
 def remarks(
-    record: SpanRecord, *, victims: Sequence[str] = (), pending: Pending | None = None, now: int = 0
+    record: SpanRecord,
+    *,
+    victims: Sequence[str] = (),
+    deadline_in: str | None = None,
+    pending: Pending | None = None,
+    now: int = 0,
 ) -> list[Remark]:
     """Everything there is to say of a span.
 
     Args:
         victims: The ids of the spans that say that this one held them up.
+        deadline_in: The id of the span inside which the deadline was set that cancelled this one, as the trace shows it;
+            for a record that does not say so itself.
         pending: What is known of a span that has not ended; None to say nothing of that.
         now: For its age; nanoseconds since the Unix epoch.
     """
     return [
         *_state(record, pending, now),
-        *_cancellation(record),
+        *_cancellation(record, deadline_in),
         *_failures(record),
         *_leak(record),
         *_stalls(record, victims),
@@ -65,7 +72,7 @@ def _state(record: SpanRecord, pending: Pending | None, now: int) -> Iterator[Re
         yield Remark(pending.state or "pending", pending_note(record, pending, now))
 
 
-def _cancellation(record: SpanRecord) -> Iterator[Remark]:
+def _cancellation(record: SpanRecord, deadline_in: str | None) -> Iterator[Remark]:
     if record.status != "cancelled":
         return
     get = record.attributes.get
@@ -79,6 +86,8 @@ def _cancellation(record: SpanRecord) -> Iterator[Remark]:
         yield Remark("cancelled", "the deadline had been set in", scope)
     elif named := _text(get("prela.cancel.scope")):
         yield Remark("cancelled", f"the deadline had been set in {named}")
+    elif deadline_in is not None:
+        yield Remark("cancelled", "the deadline had been set in", (deadline_in,))
 
 
 def _failures(record: SpanRecord) -> Iterator[Remark]:

@@ -59,7 +59,7 @@ def found_span(record: SpanRecord) -> dict[str, Any]:
 
 def span(record: SpanRecord, around: Neighbours, pending: Pending | None) -> dict[str, Any]:
     """The answer about one span: all of its record, and what there is to say of it."""
-    found = remarks(record, victims=around.victims, pending=pending, now=time.time_ns())
+    found = remarks(record, victims=around.victims, deadline_in=around.deadline_in, pending=pending, now=time.time_ns())
     line = msgspec.json.decode(jsonl.encode(record))
     line["start_time_unix_nano"] = str(record.start_time_unix_nano)
     line["end_time_unix_nano"] = None if record.end_time_unix_nano is None else str(record.end_time_unix_nano)

@@ -15,6 +15,7 @@ from prela.record.model import SpanRecord
 from prela.record.text import INTERRUPTED, note, one_line
 from prela.record.tree import forest
 from prela.store.analysis import Segment, critical_path, idle_gaps, profile
+from prela.store.analysis.deadlines import set_inside
 from prela.store.analysis.self_time import self_nanoseconds
 from prela.store.store import TraceSummary
 
@@ -42,6 +43,8 @@ class Neighbours(NamedTuple):
     """The spans of the same trace that link to it, and by what kind of link."""
     victims: list[str]
     """The spans of the same trace that it has held up."""
+    deadline_in: str | None
+    """The span inside which the deadline was set that cancelled it."""
 
 
 class Timeline:
@@ -63,6 +66,7 @@ class Timeline:
         self._self = self_nanoseconds(flat)
         self._links_from = _links_from(flat)
         self._victims = _victims(flat)
+        self._set_inside = set_inside(flat)
         begin, end = min(flat.starts), max(flat.ends)
         path, running = critical_path(flat), profile(flat)
         columns, words = _columns(flat, begin, self._self, interrupted)
@@ -131,6 +135,7 @@ class Timeline:
             self_ns=self._self[number],
             links_from=self._links_from.get(span_id, []),
             victims=self._victims.get(span_id, []),
+            deadline_in=self._set_inside.get(span_id),
         )
 
     def _victims_by_place(self) -> dict[str, list[int]]:

@@ -38,6 +38,11 @@ def deadlines(roots: Sequence[Node] | FlatForest) -> list[Deadline]:
     return [Deadline(forest.records[owner], tuple(found[owner])) for owner in sorted(found)]
 
 
+def set_inside(roots: Sequence[Node] | FlatForest) -> dict[str, str]:
+    """For each span that a deadline cancelled, the id of the span inside which that was set, where it is known."""
+    return {record.span_id: found.owner.span_id for found in deadlines(roots) for record in found.cancelled}
+
+
 def _owner(forest: FlatForest, owners: list[int], numbers: dict[str, int], span: int) -> int:
     """The owner of the deadline that gave a span up, by what it says or by its parent's; -1 for none."""
     record, parent = forest.records[span], forest.parents[span]
