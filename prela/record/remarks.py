@@ -50,7 +50,7 @@ def remarks(
 
     Args:
         victims: The ids of the spans that say that this one held them up.
-        deadline_in: The id of the span inside which the deadline was set that cancelled this one, as the trace shows it;
+        deadline_in: The id of the span inside which the deadline was set that cancelled this one, as the trace shows,
             for a record that does not say so itself.
         pending: What is known of a span that has not ended; None to say nothing of that.
         now: For its age; nanoseconds since the Unix epoch.
