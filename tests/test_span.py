@@ -13,6 +13,7 @@ import prela
 from prela.core import log
 from prela.core.convert import record_of
 from prela.core.settings import Settings
+from prela.core.span import current_span
 from prela.record.model import SpanRecord
 from prela.testing import Recorder, TickingClock, recording
 
@@ -669,3 +670,26 @@ def test_limits_lower_than_the_quick_way_knows_hold(tracer: prela.Tracer) -> Non
             span.set_attribute(f"{number}", "x" * 20)
     assert spans["span"].dropped == {"attributes": 2}
     assert spans["span"].attributes["0"].startswith("x" * 10 + "…")
+
+
+def test_an_interruption_while_it_is_entered_leaves_no_span_behind(
+    tracer: prela.Tracer, prela_spans: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last moment at which Ctrl-C can come: the span is current, and nobody has the token yet."""
+    enter, open_before = current_span.set, prela.statistics().open
+
+    def interrupted(span: Any) -> Any:
+        enter(span)
+        monkeypatch.setattr("prela.core.span._set", enter)
+        raise KeyboardInterrupt
+
+    with tracer.span("outside") as outside:
+        monkeypatch.setattr("prela.core.span._set", interrupted)
+        with pytest.raises(KeyboardInterrupt), tracer.span("inside"):
+            pytest.fail("it was not entered")
+        assert prela.get_current_span() is outside
+        with tracer.span("after"):
+            pass
+    assert prela_spans["inside"].status == "cancelled"
+    assert prela_spans["inside"].parent_span_id == prela_spans["after"].parent_span_id == outside.span_id
+    assert prela.statistics().open == open_before

@@ -71,7 +71,7 @@ class Span(ReadableSpan):
         except Exception as error:
             log.failed("Span.__enter__", error)
         except BaseException as interruption:
-            self._leave(interruption)  # `__exit__` will not be called
+            self._leave_entry(interruption)
             raise
         return self
 
@@ -263,6 +263,15 @@ class Span(ReadableSpan):
     @property
     def _limits(self) -> Limits:
         return self._trace.settings.limits
+
+    def _leave_entry(self, interruption: BaseException) -> None:
+        """A signal handler of the user's raised in `__enter__`, so `__exit__` will not be called."""
+        if self._token is NOT_STARTED and _get() is self:
+            # It had become current, and the token was not kept: the parent is what was current before, if anything.
+            parent = self._parent
+            _set(parent if isinstance(parent, Span) else None)
+            self._token = NOT_ENTERED
+        self._leave(interruption)
 
     def _leave(self, error: BaseException | None) -> None:
         """`__exit__` for everything but the common case."""
