@@ -54,8 +54,8 @@ def deadline_of(task_id: int) -> Cancellation | None:
 def deadline_handed_on(task: Any, levels: int = _MOST_LEVELS) -> Cancellation | None:
     """The same, for a task that was cancelled because one that waits for it was."""
     known = deadline_of(id(task))
-    if known is not None or levels == 0 or task.cancelling() > 1:
-        return known
+    if known is not None or levels == 0 or task.cancelling() != 1:
+        return known  # not cancelled but told of another's cancellation; or by two, of whom one may be somebody else
     for waiting in _waiting_for(task):
         known = deadline_handed_on(waiting, levels - 1)
         if known is not None:
