@@ -27,12 +27,17 @@ def told_of(root: Node) -> list[tuple[str, str]]:
         for culprit in facts.culprits(node.record):
             victims.setdefault(culprit, []).append(node.record.span_id)
     set_in = set_inside([root])
+    parents = {child.record.span_id: node.record.span_id for node in nodes for child in node.children}
     longest = max((_step(node) for node in nodes), default=0.0)
     found: list[tuple[str, str]] = []
     for node in nodes:
         below = {child.record.span_id for child in node.children}
         span = node.record.span_id
-        for remark in remarks(node.record, victims=victims.get(span, ()), deadline_in=set_in.get(span)):
+        deadline_in = set_in.get(span)
+        is_told_above = deadline_in is not None and deadline_in == set_in.get(parents.get(span, ""))
+        for remark in remarks(node.record, victims=victims.get(span, ()), deadline_in=deadline_in):
+            if is_told_above and remark.kind == "cancelled":
+                continue  # one deadline, told of once
             is_longest = longest >= _STEP_WORTH_TELLING and _step(node) == longest
             if _says_more_than_the_tree(remark, below, is_longest):
                 found += [(line, node.record.status) for line in _lines(names[span], remark, names)]
