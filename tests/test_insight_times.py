@@ -20,6 +20,7 @@ import pytest
 import prela
 from prela.insight import charging
 from prela.insight.loops import watching
+from prela.testing import recording
 
 
 class Memory:
@@ -650,3 +651,16 @@ if sys.version_info >= (3, 12):  # sys.monitoring is new there
             assert found["prela.time.wait"] + found["prela.time.ready"] >= measured[other]
         ran = sum(watched[name].attributes["prela.time.run"] for name in ("created", "creator"))
         assert ran <= duration_of(watched["creator"])
+
+
+def test_after_a_recording_nothing_is_watched() -> None:
+    async def main() -> None:
+        async with prela.get_tracer().aspan("span"):
+            await asyncio.sleep(0)
+
+    with recording(insight=True):
+        asyncio.run(main())
+        assert watching._watchdog.ledgers
+    assert not watching._watchdog.ledgers
+    if sys.version_info >= (3, 12):
+        assert "prela" not in [sys.monitoring.get_tool(tool) for tool in range(6)]

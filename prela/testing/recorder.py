@@ -122,3 +122,5 @@ def recording(*, deterministic: bool = False, **options: Any) -> Iterator[Record
         with process.lock:
             process.is_pinned = was_pinned
             tracer.configure(before)
+            if settings.insight is not None:
+                settings.insight.detach()
