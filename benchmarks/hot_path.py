@@ -9,6 +9,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 
 import prela
 from benchmarks.floor import floor
+from prela.core.buffer import Buffer
 from prela.core.sampler import AlwaysOff
 from prela.core.settings import Settings
 
@@ -19,9 +20,9 @@ _tracer = prela.get_tracer()
 
 
 def _settings(**options: object) -> Settings:
-    settings = Settings(**options)  # type: ignore[arg-type]
-    settings.buffer.queue = deque(maxlen=1_000)  # what a worker that keeps up would leave
-    return settings
+    buffer = Buffer()
+    buffer.queue = deque(maxlen=1_000)  # what a worker that keeps up would leave
+    return Settings(buffer=buffer, **options)  # type: ignore[arg-type]
 
 
 _recording, _unsampled = _settings(), _settings(sampler=AlwaysOff())

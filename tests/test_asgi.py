@@ -287,7 +287,7 @@ async def test_a_client_that_went_away_is_a_cancellation(recorder: Recorder) -> 
         await serve(raising, None, REQUEST, GONE)
     for record in recorder.records:
         assert (record.status, record.attributes["prela.cancel.cause"]) == ("cancelled", "disconnect")
-        assert record.events == []
+        assert record.events == ()
 
 
 async def test_a_failure_after_the_client_went_away_is_still_a_failure(recorder: Recorder) -> None:

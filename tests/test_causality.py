@@ -52,7 +52,7 @@ async def test_children_that_had_ended_before_the_body_did_were_not_waited_for(t
                 group.start_soon(time.sleep, 3, name="early")
                 await time.sleep(8)
         assert path(spans) == [("group", 0, 8)]
-        assert spans["group"].links == []
+        assert spans["group"].links == ()
         assert spans["group"].attributes["prela.group.join_wait"] == 0
 
 
@@ -295,7 +295,7 @@ async def test_a_call_that_is_cancelled_before_a_thread_took_it_up_leaves_no_tra
         with tracer.span("root"), anyio.move_on_after(0.005):
             await to_thread(print, limiter=limiter, name="thread")
         assert spans.names == ["root"]
-        assert spans["root"].links == []
+        assert spans["root"].links == ()
 
 
 # --- streams ------------------------------------------------------------------------------------------------------

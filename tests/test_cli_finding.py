@@ -34,8 +34,8 @@ def record(number: int, **fields: Any) -> SpanRecord:
         start_time_unix_nano=START + number * MINUTE,
         end_time_unix_nano=START + number * MINUTE + 250_000_000,
         attributes={},
-        events=[],
-        links=[],
+        events=(),
+        links=(),
         service_name="shop",
         resource={},
     )

@@ -352,8 +352,8 @@ def pending(**attributes: Any) -> prela.SpanRecord:
         start_time_unix_nano=1_000_000_000_000,
         end_time_unix_nano=None,
         attributes=attributes,
-        events=[],
-        links=[],
+        events=(),
+        links=(),
         service_name="test",
         resource={},
     )

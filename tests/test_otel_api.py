@@ -303,7 +303,7 @@ def test_an_ended_span_ignores_every_call(spans: Recorder, otel: trace.Tracer) -
         span.update_name("late")
     assert not span.is_recording() and span.get_span_context() == identity
     record = spans["s"]
-    assert (record.attributes, record.events, record.links, record.status) == ({"a": 1}, [], [], "success")
+    assert (record.attributes, record.events, record.links, record.status) == ({"a": 1}, (), (), "success")
     assert record.span_type == "custom"
 
 

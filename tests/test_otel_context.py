@@ -328,7 +328,7 @@ async def test_a_cancelled_span_is_cancelled_and_no_error(
         else:
             with otel.start_span("work"):
                 await anyio.sleep_forever()
-    assert (spans["work"].status, spans["work"].events) == ("cancelled", [])
+    assert (spans["work"].status, spans["work"].events) == ("cancelled", ())
     assert "prela.cancel.cause" in spans["work"].attributes
 
 

@@ -113,8 +113,8 @@ def records_of_ours(draw: st.DrawFn) -> SpanRecord:
         start_time_unix_nano=draw(TIMES),
         end_time_unix_nano=end,
         attributes=draw(ATTRIBUTES),
-        events=draw(st.lists(EVENTS, max_size=2)),
-        links=draw(st.lists(LINKS, max_size=2)),
+        events=tuple(draw(st.lists(EVENTS, max_size=2))),
+        links=tuple(draw(st.lists(LINKS, max_size=2))),
         service_name=service,
         resource=draw(
             st.sampled_from([{}, {"service.name": service}, {"service.name": "another"}]).flatmap(
@@ -185,7 +185,7 @@ def test_values_as_deep_as_a_span_may_hold_are_read_by_others_and_come_back(enco
     value: Any = b"leaf"
     for _ in range(64):
         value = [value] if of is list else {ATTRIBUTE: value}
-    deep = record(events=[SpanEvent(name="e", time_unix_nano=1, attributes={ATTRIBUTE: value})])
+    deep = record(events=(SpanEvent(name="e", time_unix_nano=1, attributes={ATTRIBUTE: value}),))
     body = encoded(encoding, [deep])
     if encoding is as_protobuf:
         ExportTraceServiceRequest.FromString(body)  # whose limit is 100 messages
@@ -457,7 +457,7 @@ def test_spans_of_the_official_sdk_are_records_that_say_the_same() -> None:
         ["a", "b"],
     )
     assert outer.attributes["list"] == ["a", "b"]
-    assert outer.events == [SpanEvent(name="event", time_unix_nano=START, attributes={"k": "v"})]
+    assert outer.events == (SpanEvent(name="event", time_unix_nano=START, attributes={"k": "v"}),)
     assert (outer.links[0].trace_id, outer.links[0].span_id) == (f"{5:032x}", f"{6:016x}")
     assert outer.scope == {"name": "library", "version": "1.2", "attributes": {"k": 1}}
     assert outer.otlp["scope_spans"] == {"schema_url": "https://example.com/schema"}

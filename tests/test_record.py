@@ -32,8 +32,8 @@ def record(name: str = "span", **fields: Any) -> SpanRecord:
         "start_time_unix_nano": START,
         "end_time_unix_nano": START + 5 * MS,
         "attributes": {},
-        "events": [],
-        "links": [],
+        "events": (),
+        "links": (),
         "service_name": "golden",
         "resource": {},
     }
@@ -86,14 +86,14 @@ GOLDEN_RECORDS = {
         status="error",
         status_message="no answer",
         attributes={"gen_ai.request.model": "m"},
-        events=[
+        events=(
             SpanEvent(name="exception", time_unix_nano=START + MS, attributes={"exception.type": "ValueError"}),
             SpanEvent(name="bare", time_unix_nano=START + 2 * MS),
-        ],
-        links=[
+        ),
+        links=(
             SpanLink(trace_id="a" * 32, span_id="b" * 16, attributes={"raw": b"x"}, trace_state="v=1"),
             SpanLink(trace_id="c" * 32, span_id="d" * 16, attributes={}),
-        ],
+        ),
         resource={"service.name": "golden", "id": b"\x01"},
         kind="client",
         flags=3,
@@ -176,10 +176,12 @@ records = st.builds(
     start_time_unix_nano=times,
     end_time_unix_nano=st.none() | times,
     attributes=attributes,
-    events=st.lists(st.builds(SpanEvent, name=words, time_unix_nano=times, attributes=attributes), max_size=2),
+    events=st.lists(st.builds(SpanEvent, name=words, time_unix_nano=times, attributes=attributes), max_size=2).map(
+        tuple
+    ),
     links=st.lists(
         st.builds(SpanLink, trace_id=hexes, span_id=hexes, attributes=attributes, trace_state=words), max_size=2
-    ),
+    ).map(tuple),
     service_name=words,
     resource=st.dictionaries(words, words | st.booleans() | st.integers(0, 2**63), max_size=3),
     kind=st.sampled_from(["internal", "server", "client"]) | words,
@@ -458,8 +460,8 @@ def test_a_tag_is_known_however_json_spells_it(dollar: str, as_text: bool) -> No
             start_time_unix_nano=1,
             end_time_unix_nano=2,
             attributes={"data": b"\x00\x01"},
-            events=[],
-            links=[],
+            events=(),
+            links=(),
             service_name="s",
             resource={},
         )

@@ -254,7 +254,7 @@ def test_calls_after_the_end_are_ignored_counted_and_told_once(
         span.end()
     assert prela_spans._settings.counters.late_calls.value == 9
     record = prela_spans["span"]
-    assert (record.attributes, record.events, record.links) == ({"kept": 1}, [], [])
+    assert (record.attributes, record.events, record.links) == ({"kept": 1}, (), ())
     assert (record.status, record.status_message) == ("success", None)
     assert len([r for r in caplog.records if "ended span" in r.getMessage()]) == 1
 
@@ -333,7 +333,7 @@ def test_a_link_that_cannot_be_is_left_out(link: Any, tracer: prela.Tracer, prel
 def test_links_that_are_no_list_are_ignored(tracer: prela.Tracer, prela_spans: Recorder) -> None:
     with tracer.span("span", links=5):  # type: ignore[arg-type]
         pass
-    assert prela_spans["span"].links == []
+    assert prela_spans["span"].links == ()
 
 
 def test_kind_and_type_are_recorded_as_their_words(tracer: prela.Tracer, prela_spans: Recorder) -> None:
@@ -680,11 +680,11 @@ def test_an_interruption_while_it_is_entered_leaves_no_span_behind(
 
     def interrupted(span: Any) -> Any:
         enter(span)
-        monkeypatch.setattr("prela.core.span._set", enter)
+        monkeypatch.setattr("prela.core.recording._set", enter)
         raise KeyboardInterrupt
 
     with tracer.span("outside") as outside:
-        monkeypatch.setattr("prela.core.span._set", interrupted)
+        monkeypatch.setattr("prela.core.recording._set", interrupted)
         with pytest.raises(KeyboardInterrupt), tracer.span("inside"):
             pytest.fail("it was not entered")
         assert prela.get_current_span() is outside

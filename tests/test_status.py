@@ -30,7 +30,7 @@ def test_a_clean_exit_is_success(tracer: prela.Tracer, prela_spans: Recorder) ->
     with tracer.span("span"):
         pass
     record = prela_spans["span"]
-    assert (record.status, record.status_message, record.events, record.attributes) == ("success", None, [], {})
+    assert (record.status, record.status_message, record.events, record.attributes) == ("success", None, (), {})
 
 
 def test_an_escaping_exception_is_an_error_with_its_message_and_stack(
@@ -51,7 +51,7 @@ def test_an_exception_that_is_caught_inside_is_none_of_the_spans_business(
         with pytest.raises(ValueError), tracer.span("inner"):
             raise ValueError
     assert prela_spans["inner"].status == "error"
-    assert (prela_spans["outer"].status, prela_spans["outer"].events) == ("success", [])
+    assert (prela_spans["outer"].status, prela_spans["outer"].events) == ("success", ())
 
 
 @pytest.mark.parametrize("explicit", ["success", "cancelled", "error"])
@@ -97,7 +97,7 @@ def test_generator_exit_is_success_and_closed_early(tracer: prela.Tracer, prela_
     with pytest.raises(GeneratorExit), tracer.span("span"):
         raise GeneratorExit
     record = prela_spans["span"]
-    assert (record.status, record.events) == ("success", [])
+    assert (record.status, record.events) == ("success", ())
     assert record.attributes == {"prela.stream.outcome": "closed_early"}
 
 
@@ -105,7 +105,7 @@ def test_keyboard_interrupt_is_a_cancellation(tracer: prela.Tracer, prela_spans:
     with pytest.raises(KeyboardInterrupt), tracer.span("span"):
         raise KeyboardInterrupt
     record = prela_spans["span"]
-    assert (record.status, record.events) == ("cancelled", [])
+    assert (record.status, record.events) == ("cancelled", ())
     assert cancel_of(record) == {"prela.cancel.cause": "explicit", "prela.cancel.reason": "KeyboardInterrupt"}
 
 
@@ -210,7 +210,7 @@ def test_a_group_of_cancellations_only_is_a_cancellation(tracer: prela.Tracer, p
         raise group
     assert caught.value is group
     record = prela_spans["span"]
-    assert (record.status, record.events) == ("cancelled", [])
+    assert (record.status, record.events) == ("cancelled", ())
     assert cancel_of(record) == {"prela.cancel.cause": "explicit", "prela.cancel.reason": "enough"}
 
 
@@ -251,7 +251,7 @@ class TestOnEveryLoop:
         assert scope.cancelled_caught
         assert prela_spans["span"].status == "cancelled"
         assert cancel_of(prela_spans["span"]) == {"prela.cancel.cause": "deadline"}
-        assert prela_spans["span"].events == []
+        assert prela_spans["span"].events == ()
 
     async def test_outside_the_timeout_there_is_an_error_and_inside_a_cancellation(
         self, tracer: prela.Tracer, prela_spans: Recorder

@@ -48,8 +48,8 @@ def record(name: str = "span", **fields: Any) -> SpanRecord:
         "start_time_unix_nano": START,
         "end_time_unix_nano": START,
         "attributes": {},
-        "events": [],
-        "links": [],
+        "events": (),
+        "links": (),
         "service_name": "service",
         "resource": {},
     }

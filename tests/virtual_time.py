@@ -57,9 +57,7 @@ class MadeUpTime:
 def made_up_time() -> Iterator[tuple[MadeUpTime, Recorder]]:
     """A recorder whose spans take their times from made-up time."""
     time = MadeUpTime()
-    with recording() as recorder:
-        recorder._settings.clock = time
-        recorder._settings.wall_clock = time
+    with recording(clock=time) as recorder:
         yield time, recorder
 
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from time import monotonic_ns, time_ns
 from typing import TYPE_CHECKING, Any
 
 from prela.aio.bare_cancellation import settle
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
     from prela.aio.worker import Worker
 
 
-def make_settings(config: Config, counters: Counters) -> Settings:
+def make_settings(
+    config: Config,
+    counters: Counters,
+    clock: Callable[[], int] = monotonic_ns,
+    wall_clock: Callable[[], int] = time_ns,
+) -> Settings:
     """What spans are made with under this configuration."""
     return Settings(
         service_name=config.service_name,
@@ -30,6 +36,8 @@ def make_settings(config: Config, counters: Counters) -> Settings:
         tail_sampling=config.tail_sampling,
         parent=config.inherited.parent,
         insight=_insight(config),
+        clock=clock,
+        wall_clock=wall_clock,
     )
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from prela.aio.pacing import chunks, give_way
+from prela.aio.pacing import CHUNK, give_way
 from prela.core import log
 from prela.record import jsonl
 from prela.record.model import SpanRecord
@@ -17,9 +17,15 @@ _PIECE: Final = 1024 * 1024
 async def write_lines(records: Sequence[SpanRecord], write: Callable[[bytearray], Awaitable[None]]) -> None:
     """Have the lines of all records written, some at a time. Raises what `write` does."""
     lines = bytearray()
-    for chunk in chunks(records):
-        lines += _lines(chunk)
-        await give_way()
+    for begin in range(0, len(records), CHUNK):
+        chunk = records[begin : begin + CHUNK]
+        if jsonl.are_json_already(chunk):
+            lines += jsonl.encode_plain_lines(chunk)
+            await give_way()
+        else:
+            for record in chunk:  # each may be large
+                lines += _line(record)
+                await give_way()
         if len(lines) >= _PIECE:
             await write(lines)
             lines = bytearray()
@@ -37,13 +43,6 @@ async def lines_of(records: Sequence[SpanRecord]) -> bytearray:
     return found
 
 
-def _lines(records: Sequence[SpanRecord]) -> bytes:
-    try:
-        return jsonl.encode_lines(records)
-    except Exception:
-        return b"".join(map(_line, records))
-
-
 def _line(record: SpanRecord) -> bytes:
     """The record as a line; where it cannot be encoded, without its attributes rather than not at all."""
     try:
@@ -51,4 +50,4 @@ def _line(record: SpanRecord) -> bytes:
     except Exception as error:
         log.failed("encoding a record", error)
         kept = {"prela.unencodable": f"{type(error).__name__}: {error}"}
-        return jsonl.encode(msgspec.structs.replace(record, attributes=kept, events=[], links=[], resource={}))
+        return jsonl.encode(msgspec.structs.replace(record, attributes=kept, events=(), links=(), resource={}))

@@ -340,16 +340,21 @@ class Worker:
             self._lose(word, count)
 
     async def _hand_on(self, spans: "list[Span]", position: int) -> None:
-        """Make records of spans, and hand them to the exporters: in several parts, if they are heavy."""
+        """Make records of spans, which the list loses, and hand them to the exporters: in parts, if they are heavy."""
         begun = heavy = 0
         records: list[Any] = []
         texts: set[Share] = set()
-        for done, span in enumerate(spans, 1):
-            size = span._extra_bytes()
-            if size and span._details is not None:
-                new = [share for share in span._details.shares if share not in texts]
+        total = len(spans)
+        spans.reverse()
+        for done in range(1, total + 1):
+            # Each is let go of once its record is made: a batch of objects that die together would have the garbage
+            # collector run, as the records come, for nothing.
+            span = spans.pop()
+            size = 0
+            if (details := span._details) is not None:
+                new = [share for share in details.shares if share not in texts]
                 texts.update(new)
-                size += sum(share.size for share in new)
+                size = span._extra_bytes() + sum(share.size for share in new)
             verdict = span._trace.verdict
             if verdict is not None and not verdict.keeps:
                 self._refuse(verdict.why, 1)  # decided under settings before these
@@ -362,7 +367,7 @@ class Worker:
             heavy += size
             if done % CHUNK == 0 or (size and is_turn_over()):
                 await give_way()
-            if done == len(spans) or heavy > _HEAVY:
+            if done == total or heavy > _HEAVY:
                 if self._tail is None:
                     position, self._batched = self._batched, self._batched + done - begun
                 if records:

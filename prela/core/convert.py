@@ -1,5 +1,6 @@
 """From the span a program held to the record that is exported. Runs in the worker, never in the user's code."""
 
+from collections.abc import Mapping
 from sys import intern
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ from prela.core.details import Details
 from prela.core.settings import Settings
 from prela.core.span import Span
 from prela.core.span_context import Link
+from prela.record.enums import SpanType
 from prela.record.model import SpanEvent, SpanLink, SpanRecord
 from prela.record.text import PENDING_AGE
 from prela.record.values import snapshot
@@ -17,6 +19,9 @@ CUTS: Final = "prela.cuts"
 """How many values were cut short by a limit; each is marked where it stood."""
 _KEY_LENGTH: Final = 1_024
 _LARGE: Final = 1 << 63
+_KEYS_KNOWN: Final = 4_096
+_known_keys: set[str] = set()
+"""Keys that were found right before. Programs have few, and to look at each again takes a fifth of making a record."""
 INCOMPLETE: Final = "prela.trace.incomplete"
 
 
@@ -26,15 +31,17 @@ def record_of(span: Span) -> SpanRecord:
     settings = trace.settings
     span_id = settings.counters.ids.span_id
     # One C call copies the items: a thread that lost the race with `end` may still be writing.
-    attributes = _checked(dict(span._attributes))
+    attributes = _checked(span._attributes.copy())
     parent = span._parent
     if parent is None:
         parent_id = trace.parent_id
         if trace.incomplete:
             attributes[INCOMPLETE] = True
+    elif isinstance(parent, str):
+        parent_id = parent
     else:
-        parent_id = span._parent = parent if isinstance(parent, str) else span_id(parent._index)
-    details = span._details
+        parent_id = span._parent = span_id(parent._index)
+    name, span_type, details = span.name, span.span_type, span._details
     if details is not None:
         if details.deferred:
             details.complete(attributes, settings.limits)
@@ -46,15 +53,15 @@ def record_of(span: Span) -> SpanRecord:
         trace_id=trace._hex_id or trace.hex_id,
         span_id=span_id(span._index),
         parent_span_id=parent_id,
-        name=str(span.name),
-        span_type=str(span.span_type),
+        name=name if type(name) is str else str(name),
+        span_type=span_type._value_ if type(span_type) is SpanType else str(span_type),
         status="success" if details is None or details.status is None else str(details.status),
         status_message=None if details is None else details.status_message,
         start_time_unix_nano=span._start + trace.epoch,
         end_time_unix_nano=span._end + trace.epoch,
         attributes=attributes,
-        events=[] if details is None else _events(details, trace.epoch),
-        links=[] if details is None else [_link(link) for link in details.links],
+        events=() if details is None else _events(details, trace.epoch),
+        links=() if details is None else tuple([_link(link) for link in details.links]),
         service_name=settings.service_name,
         resource=settings.resource,
         trace_state=trace.trace_state,
@@ -90,14 +97,28 @@ def pending_record_of(span: Span) -> SpanRecord:
 
 def _checked(attributes: dict[str, Any]) -> dict[str, Any]:
     """The attributes, made right where the quick way of `set_attribute` took what it did not look at."""
-    for key, value in attributes.items():
-        if type(key) is not str or len(key) > _KEY_LENGTH or (type(value) is int and not -_LARGE < value < _LARGE):
-            return {str(name)[:_KEY_LENGTH]: snapshot(found) for name, found in attributes.items()}
-    return attributes
+    if _known_keys.issuperset(attributes) or _are_right(attributes):
+        for value in attributes.values():
+            if type(value) is int and not -_LARGE < value < _LARGE:
+                break
+        else:
+            return attributes
+    return {str(key)[:_KEY_LENGTH]: snapshot(value) for key, value in attributes.items()}
 
 
-def _events(details: Details, epoch: int) -> list[SpanEvent]:
-    return [SpanEvent(name=name, time_unix_nano=at + epoch, attributes=values) for name, at, values in details.events]
+def _are_right(keys: Mapping[str, Any]) -> bool:
+    if any(type(key) is not str or len(key) > _KEY_LENGTH for key in keys):
+        return False
+    if len(_known_keys) > _KEYS_KNOWN:
+        _known_keys.clear()
+    _known_keys.update(keys)
+    return True
+
+
+def _events(details: Details, epoch: int) -> tuple[SpanEvent, ...]:
+    return tuple(
+        [SpanEvent(name=name, time_unix_nano=at + epoch, attributes=values) for name, at, values in details.events]
+    )
 
 
 def _dropped(details: Details) -> dict[str, int]:
@@ -132,8 +153,8 @@ def summary_record(settings: Settings, at: int, lost: dict[str, int]) -> SpanRec
         start_time_unix_nano=at,
         end_time_unix_nano=at,
         attributes={f"prela.dropped.{reason}": count for reason, count in lost.items()},
-        events=[],
-        links=[],
+        events=(),
+        links=(),
         service_name=settings.service_name,
         resource=settings.resource,
     )

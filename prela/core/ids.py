@@ -6,12 +6,16 @@ and an index always has the same. Starting a span then costs one step of a count
 many spans were started.
 """
 
+from collections.abc import Callable
 from hashlib import shake_128
 from itertools import count
 from random import Random
 from typing import Final
 
 from prela.core.tally import peek
+
+RANDOM_BITS: Final = 56
+"""The lower bits of a trace id, which W3C Trace Context Level 2 ("Random Trace ID Flag") holds to be random."""
 
 _BLOCK_BITS: Final = 6
 _BLOCK: Final = 1 << _BLOCK_BITS
@@ -24,29 +28,34 @@ _INVALID: Final = "0" * _DIGITS
 class IdGenerator:
     """Ids for one process. Make a new one after a fork: the seed must not be shared."""
 
-    __slots__ = ("_blocks", "_random_bits", "_seed", "indexes")
+    __slots__ = ("_blocks", "_seed", "draw", "indexes")
 
     def __init__(self) -> None:
         # A generator of our own, seeded by the operating system: the user's random.seed() must not repeat our ids.
-        self._random_bits = Random().getrandbits
-        self._seed = self._random_bits(128).to_bytes(16)
-        self._blocks: dict[int, str] = {}
+        self.draw: Callable[[int], int] = Random().getrandbits
+        """So many random bits."""
+        self._seed = self.draw(128).to_bytes(16)
+        self._blocks: dict[int, list[str]] = {}
         self.indexes: count[int] = count()
 
-    def new_trace_id(self) -> int:
-        return self._random_bits(128) or 1
+    def new_trace_id(self, lower: int | None = None) -> int:
+        """A new trace id; `lower` are its lower 56 bits, where a sampler had them drawn already."""
+        if lower is None:
+            return self.draw(128) or 1
+        return self.draw(128 - RANDOM_BITS) << RANDOM_BITS | lower or 1
 
     def span_id(self, index: int) -> str:
         """The span id for an index: 16 hexadecimal digits, never all zero, which W3C Trace Context reserves."""
         block = self._blocks.get(index >> _BLOCK_BITS) or self._make_block(index >> _BLOCK_BITS)
-        begin = (index & _BLOCK - 1) * _DIGITS
-        found = block[begin : begin + _DIGITS]
-        return found if found != _INVALID else f"{1:0{_DIGITS}x}"
+        return block[index & _BLOCK - 1]
 
-    def _make_block(self, number: int) -> str:
+    def _make_block(self, number: int) -> list[str]:
         if len(self._blocks) >= _BLOCKS_KEPT:
             self._blocks.clear()
-        block = shake_128(self._seed + number.to_bytes(8)).hexdigest(_BLOCK * _DIGITS // 2)
+        stream = shake_128(self._seed + number.to_bytes(8)).hexdigest(_BLOCK * _DIGITS // 2)
+        block = [stream[begin : begin + _DIGITS] for begin in range(0, len(stream), _DIGITS)]
+        if _INVALID in block:
+            block[block.index(_INVALID)] = f"{1:0{_DIGITS}x}"
         self._blocks[number] = block
         return block
 

@@ -1,7 +1,6 @@
 """What the spans below one local root share. A local root is a span without a parent in this process."""
 
 from collections.abc import Callable
-from itertools import count
 from typing import TYPE_CHECKING
 
 from prela.core.buffer import Buffer
@@ -21,7 +20,6 @@ class LocalTrace:
         "clock",
         "epoch",
         "incomplete",
-        "indexes",
         "is_over",
         "parent_id",
         "settings",
@@ -33,7 +31,6 @@ class LocalTrace:
     def __init__(self, settings: Settings, trace_id: int, parent_id: str | None = None, trace_state: str = "") -> None:
         self.settings: Settings = settings
         self.buffer: Buffer = settings.buffer
-        self.indexes: count[int] = settings.counters.ids.indexes
         self.clock: Callable[[], int] = settings.clock
         self.epoch: int = settings.wall_clock() - settings.clock()
         """Added to the clock it gives wall time. Anchored once a local trace: a system clock set back in between

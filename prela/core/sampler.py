@@ -5,11 +5,15 @@ The names and meanings are OpenTelemetry's (trace SDK specification, "Built-in s
 
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, runtime_checkable
+
+from prela.core.ids import RANDOM_BITS
 
 if TYPE_CHECKING:
     from prela.core.span_context import SpanContext
     from prela.record.enums import SpanType
+
+EVERY_TRACE: Final = 1 << RANDOM_BITS
 
 
 class SamplingRequest(NamedTuple):
@@ -32,16 +36,20 @@ class Sampler(Protocol):
         ...
 
 
-def verdict_on_roots(sampler: Sampler) -> bool | None:
-    """What a sampler says to every trace that begins here, if that is always the same and need not be asked."""
-    verdict = getattr(sampler, "always", None)
-    return verdict if isinstance(verdict, bool) else None
+def bound_on_roots(sampler: Sampler) -> int | None:
+    """The bound below which the lower 56 bits of a trace id must lie, for a trace that begins here to be recorded.
+
+    None for samplers that must be asked each time, those of the user's and what he made of ours among them.
+    """
+    if isinstance(sampler, ParentBased) and type(sampler) is ParentBased:
+        return bound_on_roots(sampler.root)
+    return sampler.bound if type(sampler) in (AlwaysOn, AlwaysOff, TraceIdRatio) else None  # type: ignore[attr-defined]
 
 
 class AlwaysOn:
     """Records every trace."""
 
-    always = True
+    bound: int = EVERY_TRACE
 
     def should_sample(self, request: SamplingRequest, /) -> bool:
         return True
@@ -53,7 +61,7 @@ class AlwaysOn:
 class AlwaysOff:
     """Records none."""
 
-    always = False
+    bound: int = 0
 
     def should_sample(self, request: SamplingRequest, /) -> bool:
         return False
@@ -65,17 +73,17 @@ class AlwaysOff:
 class TraceIdRatio:
     """Records a fixed share of traces, decided by the trace id alone, so that every process decides alike.
 
-    The lower 56 bits decide, those that W3C Trace Context Level 2 ("Random Trace ID Flag") holds to be random.
+    The lower 56 bits decide.
     """
 
     def __init__(self, ratio: float) -> None:
         if not isinstance(ratio, int | float) or isinstance(ratio, bool) or not 0.0 <= ratio <= 1.0:
             raise ValueError(f"TraceIdRatio: ratio is {ratio!r}; allowed is a number from 0 to 1")
         self.ratio: float = float(ratio)
-        self._bound = round(self.ratio * (1 << 56))
+        self.bound: int = round(self.ratio * EVERY_TRACE)
 
     def should_sample(self, request: SamplingRequest, /) -> bool:
-        return (request.trace_id & 0xFFFFFFFFFFFFFF) < self._bound
+        return request.trace_id % EVERY_TRACE < self.bound
 
     def __repr__(self) -> str:
         return f"TraceIdRatio({self.ratio})"
@@ -86,7 +94,6 @@ class ParentBased:
 
     def __init__(self, root: Sampler) -> None:
         self.root = root
-        self.always: bool | None = verdict_on_roots(root)
 
     def should_sample(self, request: SamplingRequest, /) -> bool:
         if request.parent is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from prela.core.buffer import Buffer
 from prela.core.ids import IdGenerator
 from prela.core.outcome import Explain, Settle, explain_builtin, settle_nothing
-from prela.core.sampler import AlwaysOn, Sampler, verdict_on_roots
+from prela.core.sampler import EVERY_TRACE, AlwaysOn, Sampler, bound_on_roots
 from prela.core.span_context import SpanContext
 from prela.core.tail import Tail, TailSampling
 from prela.core.tally import Tally
@@ -15,6 +15,7 @@ from prela.core.tally import Tally
 if TYPE_CHECKING:
     from typing import Self
 
+    from prela.core.span import Span
     from prela.insight.insight import Insight
 
 QUICK_ATTRIBUTES = 8
@@ -60,20 +61,22 @@ class Settings:
         "capture_content",
         "clock",
         "counters",
+        "draw",
         "explain",
         "insight",
         "is_careful",
         "limits",
         "parent",
+        "records_roots",
         "redact",
         "resource",
+        "root_bound",
         "sampler",
         "service_name",
         "settle",
         "span_class",
         "tail",
         "unsampled",
-        "verdict_on_roots",
         "wall_clock",
     )
 
@@ -96,7 +99,7 @@ class Settings:
         parent: SpanContext | None = None,
         insight: "Insight | None" = None,
     ) -> None:
-        from prela.core.span import CarefulSpan, Span  # it imports this module
+        from prela.core.recording import recording_class  # it imports this module
 
         self.service_name: str = service_name
         self.resource: dict[str, Any] = dict(resource or {})
@@ -112,7 +115,12 @@ class Settings:
         self.tail: Tail | None = None if tail_sampling is None else Tail(tail_sampling)
         self.parent: SpanContext | None = parent
         """The span of another process that roots of this one are below, unless they are told to be roots."""
-        self.verdict_on_roots: bool | None = None if parent is not None else verdict_on_roots(self.sampler)
+        bound = None if parent is not None else bound_on_roots(self.sampler)
+        self.records_roots: bool = bound == EVERY_TRACE
+        """Whether every trace that begins here is recorded, and no sampler need be asked."""
+        self.root_bound: int | None = None if self.records_roots else bound
+        """Where the lower 56 bits of its id decide whether a trace that begins here is recorded: from which on not."""
+        self.draw: Callable[[int], int] = self.counters.ids.draw
         self.redact: Redact | None = redact
         self.capture_content: bool = capture_content
         """Whether integrations record what is said to a model, and what it says."""
@@ -123,10 +131,10 @@ class Settings:
         self.wall_clock: Callable[[], int] = wall_clock
         """Nanoseconds since the Unix epoch; read once for each local root."""
         self.insight: Insight | None = insight
-        self.span_class: type[Span] = CarefulSpan if self.is_careful else Span
-        """What a recorded span is made of."""
+        self.span_class: type[Span] = recording_class(self)
+        """What a span that is recorded under these settings, and no others, is made of."""
         if insight is not None:
-            self.span_class = insight.span_class(self.is_careful)
+            self.span_class = insight.span_class(self.span_class)
 
     def after_fork(self, counters: Counters) -> "Self":
         """The same settings for a child process: empty, counting from zero, with ids of its own."""

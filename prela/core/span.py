@@ -1,7 +1,7 @@
 """The span: what a program holds between the start and the end of a piece of work.
 
-This is the hot path. `Span.__enter__`, `set_attribute` and `__exit__` hold the common case in a few steps each, and
-call a method with a longer name for everything else; `benchmarks/` measures what they cost.
+This is everything about it but the hot path, which is `recording`: that makes the classes of those that can start.
+`set_attribute` holds the common case in a few steps, and calls a method with a longer name for everything else.
 
 The laws that live here (docs/context.md): the current span is one value in one ContextVar; leaving a span restores
 what was current when it was entered; a span left elsewhere ends, once, and touches nothing.
@@ -49,62 +49,14 @@ class Span(ReadableSpan):
     _left_class: "ClassVar[type[LeftSpan]]"
     """What this becomes when it is left out of order; of the same layout."""
 
-    # --- the hot path -------------------------------------------------------------------------------------------
-
     def __enter__(self) -> Self:
-        if self._token is not NOT_STARTED:
-            return self._enter_started()
-        try:
-            trace = self._trace
-            clock = trace.clock  # in two steps: as `trace.clock()` CPython 3.11 takes it for a method, and is slower
-            self._start = clock()
-            self._index = next(trace.indexes)
-            self._token = _set(self)
-        except RecursionError:
-            # No stack is left to do anything, so the span stays as it was, not started. What was counted must be taken
-            # back, in steps that call nothing: `_index` is read only to see whether there is one.
-            try:
-                self._index  # noqa: B018
-                self._trace.buffer.false_starts += 1
-            except AttributeError:
-                pass
-        except Exception as error:
-            log.failed("Span.__enter__", error)
-        except BaseException as interruption:
-            self._leave_entry(interruption)
-            raise
-        return self
+        # What has not started yet is of a class that `recording` made, which starts it.
+        return self._enter_started()
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        try:
-            if exc is not None or self._details is not None or _get() is not self:
-                self._leave(exc)
-                return
-            trace = self._trace
-            clock = trace.clock
-            self._end = clock()
-            _reset(self._token)  # type: ignore[arg-type]
-            self._token = None
-            self._writable = CLOSED
-            buffer = trace.buffer
-            if len(queue := buffer.queue) < buffer.limit:
-                queue.append(self)
-            else:
-                buffer.offer(self, 0, self._parent is None)
-        except RecursionError:
-            # No stack is left for more, so nothing was queued; `settle_current` ends it once there is.
-            self._writable = self._attributes
-            self.__class__ = self._left_class
-        except (ValueError, RuntimeError):
-            # `reset` in another context than `enter`: a copy of it, in which this span is current too.
-            self._leave(exc)
-        except Exception as error:
-            log.failed("Span.__exit__", error)
-        except BaseException:
-            self._leave(exc)  # a signal handler of the user's raised in the middle: finish, and let it through
-            raise
+        self._leave(exc)
 
     def set_attribute(self, key: str, value: object) -> None:
         """Record a value under a name, as it is now; later changes of the object are not seen."""
@@ -120,8 +72,6 @@ class Span(ReadableSpan):
             pass  # no stack is left, not even to tell
         except Exception as error:
             log.failed("set_attribute", error)
-
-    # --- the rest of the public face ----------------------------------------------------------------------------
 
     def set_attributes(self, attributes: Mapping[str, object]) -> None:
         """Record several values at once."""
@@ -217,7 +167,7 @@ class Span(ReadableSpan):
             trace = self._trace
             clock = trace.clock
             self._start = clock()
-            self._index = next(trace.indexes)
+            self._index = next(trace.settings.counters.ids.indexes)
             self._token = NOT_ENTERED
 
     def _start_at(self, at: int) -> None:
@@ -363,10 +313,7 @@ class CarefulSpan(Span):
 
     __slots__ = ()
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._leave(exc)
+    __exit__ = Span.__exit__  # and not that of a quicker class after this
 
     def set_attribute(self, key: str, value: object) -> None:
         """Record a value under a name, as it is now; later changes of the object are not seen."""

@@ -4,11 +4,12 @@ What it leaves to others: waiting (`prela.aio.tracer` adds `aspan` and `task_gro
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from prela.core import log
 from prela.core.buffer import OVERLOAD
 from prela.core.context import get_propagated_attributes, usage
+from prela.core.ids import RANDOM_BITS
 from prela.core.local_trace import LocalTrace
 from prela.core.readable import NOT_STARTED
 from prela.core.sampler import SamplingRequest
@@ -49,26 +50,33 @@ CURRENT: Final = _Current()
 class Tracer:
     """Makes spans. The process has one, `prela.get_tracer()`; while tracing is off, its spans record nothing."""
 
-    __slots__ = ("_settings",)
+    __slots__ = ("_settings", "_span_class")
+
+    _settings: Settings | None
+    _span_class: type[Span] | None
+    """What these settings record: a span of it has a child of it, and nothing more to ask."""
 
     def __init__(self, settings: Settings | None = None) -> None:
-        self._settings = settings
+        self.configure(settings)
 
     def configure(self, settings: Settings | None) -> None:
         """Use these settings for spans started from now on; None turns tracing off."""
         self._settings = settings
+        self._span_class = None if settings is None else settings.span_class
 
     def span(
         self,
         name: str,
         span_type: SpanType | str = _CUSTOM,
         attributes: Mapping[str, object] | None = None,
-        *,
         kind: SpanKind | str = _INTERNAL,
         links: Links | None = None,
         parent: Parent | _Current = CURRENT,
     ) -> Span:
         """Return a span that starts when it is entered with `with`, and is current inside; right in async code too.
+
+        `kind` and what follows are meant as keywords. The signature does not insist: CPython 3.11 looks each one left
+        out up in a dict, which costs every span a tenth more.
 
         Args:
             name: What the work is called; low in variety, if totals by name are to mean something.
@@ -79,23 +87,19 @@ class Tracer:
             parent: By default the span that is current at this call; None starts a new trace.
         """
         try:
-            settings = self._settings
-            if settings is None:
-                return NO_SPAN
-            current = _get()
-            span_class = settings.span_class
+            current: Any = _get()  # of the class that is compared below
+            current_class = type(current)
             if (
-                type(current) is span_class
-                and (trace := current._trace).settings is settings
+                current_class is self._span_class
                 and parent is CURRENT
                 and kind is _INTERNAL
                 and links is None
                 and not usage.propagating
             ):
-                span = span_class()
+                span: Span = current_class()
                 span.name = name
                 span.span_type = span_type
-                span._trace = trace
+                span._trace = current._trace
                 span._parent = current
                 span._attributes = span._writable = {}
                 span._details = None
@@ -103,12 +107,23 @@ class Tracer:
                 if attributes:
                     span.set_attributes(attributes)
                 return span
+            settings = self._settings
+            if settings is None:
+                return NO_SPAN
             if parent is CURRENT:
-                if type(current) is UnsampledRoot:
+                if current_class is UnsampledRoot:
                     next(current.descendants)
                     return UNSAMPLED
-                if current is None and settings.verdict_on_roots is False:
-                    return unsampled_root(settings.unsampled)
+                if current is None and (bound := settings.root_bound) is not None:
+                    lower = None
+                    if not bound or (lower := settings.draw(RANDOM_BITS)) >= bound:
+                        root = UnsampledRoot()
+                        root.descendants = counter = settings.unsampled.counter
+                        root.lower_bits = lower
+                        root._token = NOT_STARTED
+                        next(counter)
+                        return root
+                    return self._new_span(settings, name, span_type, attributes, kind, links, parent, lower)
             return self._new_span(settings, name, span_type, attributes, kind, links, parent)
         except RecursionError:
             return NO_SPAN  # no stack is left, not even to tell
@@ -144,8 +159,9 @@ class Tracer:
         kind: SpanKind | str,
         links: Links | None,
         parent: Parent | _Current,
+        lower: int | None = None,
     ) -> Span:
-        """`span` for everything but a plain child of a recorded span."""
+        """`span` for everything but a plain child of a recorded span. `lower`: bits that decided on a new trace."""
         current = settle_current()
         if current is SUPPRESSION:
             return SUPPRESSION
@@ -163,7 +179,7 @@ class Tracer:
         if isinstance(chosen, Span) and not isinstance(chosen, SilentSpan) and chosen._is_started:
             trace, local_parent = self._trace_below(chosen, settings)
         else:
-            started = self._start_trace(settings, _remote(chosen), name, span_type)
+            started = self._start_trace(settings, _remote(chosen), name, span_type, lower)
             if not isinstance(started, LocalTrace):
                 return started
             trace, local_parent = started, None
@@ -188,16 +204,19 @@ class Tracer:
         return _begun(below), None
 
     def _start_trace(
-        self, settings: Settings, remote: SpanContext | None, name: str, span_type: SpanType | str
+        self,
+        settings: Settings,
+        remote: SpanContext | None,
+        name: str,
+        span_type: SpanType | str,
+        lower: int | None = None,
     ) -> LocalTrace | UnsampledRoot:
         """A new local trace, or what stands for one that is refused or not sampled."""
-        ids = settings.counters.ids
-        trace_id = ids.new_trace_id() if remote is None else int(remote.trace_id, 16)
+        trace_id = settings.counters.ids.new_trace_id(lower) if remote is None else int(remote.trace_id, 16)
         if settings.buffer.overloaded:
             return unsampled_root(settings.buffer.dropped[OVERLOAD], trace_id)
-        if (remote is not None or settings.verdict_on_roots is not True) and not _is_sampled(
-            settings, SamplingRequest(trace_id, name, span_type, remote)
-        ):
+        decided = remote is None and (settings.records_roots or lower is not None)
+        if not decided and not _is_sampled(settings, SamplingRequest(trace_id, name, span_type, remote)):
             return unsampled_root(settings.unsampled, trace_id)
         if remote is None:
             return _begun(LocalTrace(settings, trace_id))

@@ -145,8 +145,8 @@ def _record(span: OpenSpan) -> SpanRecord:
         start_time_unix_nano=span.start_time_ns,
         end_time_unix_nano=None,
         attributes={},
-        events=[],
-        links=[],
+        events=(),
+        links=(),
         service_name=span.service_name,
         resource={},
     )

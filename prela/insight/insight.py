@@ -15,7 +15,7 @@ from prela.insight import leaks
 from prela.insight.loops import watching
 from prela.insight.places import OWN_FILES
 from prela.insight.registry import registry
-from prela.insight.span import CarefulInsightSpan, InsightSpan, WatchedSpan
+from prela.insight.span import WatchedSpan, watched
 
 if TYPE_CHECKING:
     from typing import Self
@@ -51,9 +51,9 @@ class Insight:
         self.on_first_span: Callable[[], object] | None = None
         """Called once, where the first span starts."""
 
-    def span_class(self, is_careful: bool) -> "type[Span]":
-        """What spans are made of that this object is told of."""
-        return CarefulInsightSpan if is_careful else InsightSpan
+    def span_class(self, made: "type[Span]") -> "type[Span]":
+        """What spans are made of that this object is told of, and that start and end as those of a class do."""
+        return watched(made)
 
     def attach(self) -> None:
         """Watch the loop that is running here, if it is not watched. Called in a task, before an async span starts."""

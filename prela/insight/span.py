@@ -1,6 +1,6 @@
 """The span that insight watches: a `Span` that tells when it starts, just before it ends, and if it never does.
 
-Chosen by `Settings.span_class`, so that no other span pays for the question whether it is watched.
+Its class is made by `watched`, for each `Settings`, so that no other span pays for the question whether it is watched.
 """
 
 from types import CodeType, TracebackType
@@ -9,12 +9,11 @@ from typing import Any, Self
 from prela.core import log
 from prela.core.details import Details
 from prela.core.readable import CLOSED, NOT_STARTED
-from prela.core.span import CarefulSpan, LeftSpan, Span
+from prela.core.recording import joined
+from prela.core.span import LeftSpan, Span
 from prela.insight import leaks
 from prela.insight.registry import registry
 
-_enter = Span.__enter__
-_exit = Span.__exit__
 _begin = Span._begin
 _take_out = registry.fresh.pop
 _take_out_journaled = registry.journaled.pop
@@ -37,7 +36,7 @@ class WatchedSpan(Span):
         if self._token is not NOT_STARTED:
             return self._enter_started()
         try:
-            _enter(self)
+            super().__enter__()
             self._trace.settings.insight.span_started(self)  # type: ignore[union-attr]
         except RecursionError:
             pass  # no stack is left, not even to tell
@@ -51,6 +50,7 @@ class WatchedSpan(Span):
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        leave = super().__exit__  # looked up while this is still of the class that has it
         try:
             # Of several ways and threads that end a span, one finds it there: `_tell_end`, for the common way.
             if _take_out(id(self), None) is not None or _take_out_journaled(id(self), None) is not None:
@@ -64,7 +64,7 @@ class WatchedSpan(Span):
             self._leave(exc)  # a signal handler of the user's raised: finish, and let it through
             raise
         try:
-            _exit(self, exc_type, exc, traceback)
+            leave(exc_type, exc, traceback)
         except BaseException:
             self._leave(exc)  # likewise, before that had begun; where it had, it finishes by itself
             raise
@@ -116,12 +116,6 @@ class EndedSpan(WatchedSpan):
     __slots__ = ()
 
 
-class CarefulInsightSpan(CarefulSpan, InsightSpan):
-    """`CarefulSpan`, watched."""
-
-    __slots__ = ()
-
-
 class LeftInsightSpan(InsightSpan, LeftSpan):
     """`LeftSpan`, watched."""
 
@@ -129,3 +123,8 @@ class LeftInsightSpan(InsightSpan, LeftSpan):
 
 
 WatchedSpan._left_class = LeftInsightSpan
+
+
+def watched(made: type[Span]) -> type[Span]:
+    """Return the class of spans that are watched, and otherwise start and end as those of `made` do."""
+    return joined(InsightSpan, made)

@@ -18,7 +18,7 @@ _decoder = msgspec.json.Decoder(SpanRecord)
 
 def encode(record: SpanRecord) -> bytes:
     """Return the record as one line of UTF-8 JSON that ends in a newline."""
-    if _are_json_already((record,)):
+    if are_json_already((record,)):
         try:
             return _encoder.encode(record) + b"\n"
         except Exception:
@@ -28,12 +28,28 @@ def encode(record: SpanRecord) -> bytes:
 
 def encode_lines(records: Sequence[SpanRecord]) -> bytes:
     """Return what `encode` returns for each, one after the other."""
-    if _are_json_already(records):
-        try:
-            return _encoder.encode_lines(records)
-        except Exception:
-            pass  # one by one, then
-    return b"".join(map(encode, records))
+    return encode_plain_lines(records) if are_json_already(records) else b"".join(map(encode, records))
+
+
+def encode_plain_lines(records: Sequence[SpanRecord]) -> bytes:
+    """`encode_lines`, for records that `are_json_already`."""
+    try:
+        return _encoder.encode_lines(records)
+    except Exception:
+        return b"".join(map(encode, records))
+
+
+def are_json_already(records: Iterable[SpanRecord]) -> bool:
+    """True for the common spans: short, flat values that JSON has words for."""
+    resource = None  # most records share theirs
+    for record in records:
+        if record.events or record.links or record.scope or record.otlp or not _all_plain(record.attributes):
+            return False
+        if record.resource is not resource:
+            resource = record.resource
+            if not _all_plain(resource):
+                return False
+    return True
 
 
 def decode(line: bytes | str) -> SpanRecord:
@@ -60,8 +76,8 @@ def _untagged(record: SpanRecord) -> SpanRecord:
         resource=attributes_from_json(record.resource),
         scope=attributes_from_json(record.scope),
         otlp=attributes_from_json(record.otlp),
-        events=[msgspec.structs.replace(e, attributes=attributes_from_json(e.attributes)) for e in record.events],
-        links=[msgspec.structs.replace(x, attributes=attributes_from_json(x.attributes)) for x in record.links],
+        events=tuple(msgspec.structs.replace(e, attributes=attributes_from_json(e.attributes)) for e in record.events),
+        links=tuple(msgspec.structs.replace(x, attributes=attributes_from_json(x.attributes)) for x in record.links),
     )
 
 
@@ -90,19 +106,6 @@ def latest(records: Iterable[SpanRecord]) -> list[SpanRecord]:
         if key not in kept or kept[key].status == "pending":
             kept[key] = record
     return list(kept.values())
-
-
-def _are_json_already(records: Iterable[SpanRecord]) -> bool:
-    """True for the common spans: short, flat values that JSON has words for."""
-    resource = None  # most records share theirs
-    for record in records:
-        if record.events or record.links or record.scope or record.otlp or not _all_plain(record.attributes):
-            return False
-        if record.resource is not resource:
-            resource = record.resource
-            if not _all_plain(resource):
-                return False
-    return True
 
 
 def _all_plain(values: Mapping[str, Any]) -> bool:
@@ -139,11 +142,11 @@ def _with_json_values(record: SpanRecord) -> SpanRecord:
         resource=attributes_to_json(record.resource),
         scope=attributes_to_json(record.scope),
         otlp=attributes_to_json(record.otlp),
-        events=[
+        events=tuple(
             SpanEvent(name=_text(e.name), time_unix_nano=e.time_unix_nano, attributes=attributes_to_json(e.attributes))
             for e in record.events
-        ],
-        links=[
+        ),
+        links=tuple(
             SpanLink(
                 trace_id=_text(x.trace_id),
                 span_id=_text(x.span_id),
@@ -151,7 +154,7 @@ def _with_json_values(record: SpanRecord) -> SpanRecord:
                 trace_state=_text(x.trace_state),
             )
             for x in record.links
-        ],
+        ),
     )
 
 

@@ -49,8 +49,8 @@ class SpanRecord(
     end_time_unix_nano: int | None
     """None while the span is pending."""
     attributes: dict[str, Any]
-    events: list[SpanEvent]
-    links: list[SpanLink]
+    events: tuple[SpanEvent, ...]
+    links: tuple[SpanLink, ...]
     service_name: str
     resource: dict[str, Any]
     kind: str = "internal"

@@ -23,14 +23,15 @@ class TickingClock:
 class CountingIds(IdGenerator):
     """Trace ids 1, 2, 3 and so on; span ids the same, in the order of starting."""
 
-    __slots__ = ("_trace_ids",)
+    __slots__ = ()
 
     def __init__(self) -> None:
         super().__init__()
-        self._trace_ids = count(1)
+        trace_ids = count(1)
+        self.draw = lambda bits: next(trace_ids)
 
-    def new_trace_id(self) -> int:
-        return next(self._trace_ids)
+    def new_trace_id(self, lower: int | None = None) -> int:
+        return self.draw(128) if lower is None else lower
 
     def span_id(self, index: int) -> str:
         return f"{index + 1:016x}"

@@ -1,6 +1,6 @@
 """Records spans in memory, with no thread and no file, and prints them as a tree."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -94,13 +94,16 @@ def _line(node: Node, attributes: bool) -> str:
 
 
 @contextmanager
-def recording(*, deterministic: bool = False, **options: Any) -> Iterator[Recorder]:
+def recording(
+    *, deterministic: bool = False, clock: Callable[[], int] | None = None, **options: Any
+) -> Iterator[Recorder]:
     """Put a recorder in force for a block; whatever `init()` had set up comes back afterwards.
 
     An `init()` inside the block changes nothing, so that a program under test may call it.
 
     Args:
         deterministic: Ids count from 1, and time goes on by a millisecond each time it is looked at.
+        clock: What spans take their times from: nanoseconds, since whenever it pleases, that never go back.
         options: As for `prela.init`, such as `sampler`, `tail_sampling`, `redact` and `limits`; but `auto_instrument`
             is False unless given, since libraries stay traced after the block.
     """
@@ -109,9 +112,12 @@ def recording(*, deterministic: bool = False, **options: Any) -> Iterator[Record
     config = load(**options, environ={})
     set_up_integrations(config)
     counters = Counters(CountingIds() if deterministic else None)
-    settings = make_settings(config, counters)
+    times: dict[str, Callable[[], int]] = {}
     if deterministic:
-        settings.clock, settings.wall_clock = TickingClock(), TickingClock(1_700_000_000_000_000_000, 0)
+        times = {"clock": TickingClock(), "wall_clock": TickingClock(1_700_000_000_000_000_000, 0)}
+    if clock is not None:
+        times = {"clock": clock, "wall_clock": clock}
+    settings = make_settings(config, counters, **times)
     with process.lock:
         before, was_pinned = tracer._settings, process.is_pinned
         process.is_pinned = True

@@ -1,0 +1,86 @@
+"""The hot path: starting a span, and ending it where nothing out of the ordinary has happened.
+
+Each `Settings` has a class of spans of its own, whose two methods hold its clock, its counter and its queue as they
+are: nothing is looked up on the way, and one comparison of types tells the tracer that a span was made under the
+settings in force. Everything else that a span does is in `span`, and the same for all.
+"""
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from prela.core import log
+from prela.core.readable import CLOSED, NOT_STARTED
+from prela.core.span import CarefulSpan, Span, current_span
+
+if TYPE_CHECKING:
+    from prela.core.settings import Settings
+
+_get = current_span.get
+_set = current_span.set
+_reset = current_span.reset
+
+
+def recording_class(settings: "Settings") -> type[Span]:
+    """Return the class of the spans that are recorded under these settings."""
+    clock, indexes, buffer = settings.clock, settings.counters.ids.indexes, settings.buffer
+    queue = buffer.queue
+
+    class RecordedSpan(Span):
+        __slots__ = ()
+
+        def __enter__(self) -> Self:
+            if self._token is not NOT_STARTED:
+                return self._enter_started()
+            try:
+                self._start = clock()
+                self._index = next(indexes)
+                self._token = _set(self)
+            except RecursionError:
+                # No stack is left to do anything, so the span stays as it was, not started. What was counted must be
+                # taken back, in steps that call nothing: `_index` is read only to see whether there is one.
+                try:
+                    self._index  # noqa: B018
+                    buffer.false_starts += 1
+                except AttributeError:
+                    pass
+            except Exception as error:
+                log.failed("Span.__enter__", error)
+            except BaseException as interruption:
+                self._leave_entry(interruption)
+                raise
+            return self
+
+        def __exit__(
+            self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+        ) -> None:
+            try:
+                if exc is not None or self._details is not None or _get() is not self:
+                    self._leave(exc)
+                    return
+                self._end = clock()
+                _reset(self._token)  # type: ignore[arg-type]
+                self._token = None
+                self._writable = CLOSED
+                if len(queue) < buffer.limit:
+                    queue.append(self)
+                else:
+                    buffer.offer(self, 0, self._parent is None)
+            except RecursionError:
+                # No stack is left for more, so nothing was queued; `settle_current` ends it once there is.
+                self._writable = self._attributes
+                self.__class__ = self._left_class  # type: ignore[assignment]
+            except (ValueError, RuntimeError):
+                # `reset` in another context than `enter`: a copy of it, in which this span is current too.
+                self._leave(exc)
+            except Exception as error:
+                log.failed("Span.__exit__", error)
+            except BaseException:
+                self._leave(exc)  # a signal handler of the user's raised in the middle: finish, and let it through
+                raise
+
+    return joined(CarefulSpan, RecordedSpan) if settings.is_careful else RecordedSpan
+
+
+def joined(first: type[Span], *others: type[Span]) -> type[Span]:
+    """Return a class of spans that does as the first of these, and what that leaves open as those after it."""
+    return type(first.__name__, (first, *others), {"__slots__": ()})
