@@ -33,11 +33,11 @@ BOUNDARY = {
     "prela.integrations.stainless.call.Caller.__init__",
     *(
         "prela.integrations.stainless.call.Call." + name
-        for name in ("enter", "leave", "begin_step", "end_step", "is_in_step", "completed", "closed")
+        for name in ("enter", "leave", "begin_untold", "end_step", "is_in_step", "completed", "closed")
     ),
     *("prela.integrations.stainless.call.Call." + name for name in ("dropped", "dropped_body", "fail", "returned")),
     *("prela.integrations.stainless.call.Call." + name for name in ("receives", "begin_retry", "end_retry")),
-    *("prela.integrations.stainless." + name for name in ("call.Call._keep", "timing._tell")),
+    *("prela.integrations.stainless." + name for name in ("call.Call._look_at", "timing._tell")),
     # Steps of these that guard all they do.
     *("prela.integrations.stainless.call." + name for name in ("_leave", "Call._end")),
     *("prela.integrations.stainless.call.UnrecordedCall." + name for name in ("enter", "leave", "fail", "returned")),

@@ -24,6 +24,8 @@ from prela.record.enums import SpanKind, SpanStatus
 
 _BODY_LIMIT: Final = 8 * 1024 * 1024
 """Bytes of a body read by the program itself that are kept, to be looked into."""
+_WEIGHED_AT: Final = 16
+"""Events of a stream after which it is asked how much is held on to of them."""
 _REQUEST_ID: Final = ("x-request-id", "request-id", "apim-request-id")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
@@ -165,7 +167,6 @@ class Call:
     __slots__ = (
         "_body_parts",
         "_chunks",
-        "_clock",
         "_completion",
         "_ended",
         "_first_chunk",
@@ -178,9 +179,9 @@ class Call:
         "_response",
         "_retries",
         "_status_code",
-        "_step_began",
         "_streamed",
         "args",
+        "clock",
         "kwargs",
         "provider",
         "reads_events",
@@ -208,7 +209,8 @@ class Call:
         """Whether a `Stream` of the client reads the body."""
         self.takes_items: bool = True
         """Whether the items themselves are looked at: pieces of a body, or events that come without their text."""
-        self._clock: Callable[[], int] = span._trace.clock
+        self.clock: Callable[[], int] = span._trace.clock
+        """Nanoseconds, as the span has them."""
         self._streamed = streamed
         self._has_body = False  # whether one is being watched
         self._response: Any = None
@@ -218,7 +220,6 @@ class Call:
         self._first_chunk = 0
         self._first_step = 0
         self._last_step = 0
-        self._step_began = 0
         self._read_time = 0
         self._retries = 0
         self._in_step = False  # only told of steps in which the span could not be made current
@@ -316,42 +317,39 @@ class Call:
 
     # --- the stream -----------------------------------------------------------------------------------------------
 
-    def begin_step(self) -> "Token[Span | None] | None":
-        """The client's own code runs for one more item; give what is returned to `end_step`."""
-        clock = self._clock
-        self._step_began = clock()
-        if _get() is SUPPRESSION:
-            self._in_step = True
-            return None
-        return _set(self.span)
+    def begin_untold(self) -> "Token[Span | None] | None":
+        """The client's own code runs for one more item, in a step in which the span must not be made current."""
+        self._in_step = True
+        return None
 
-    def end_step(self, step: "Token[Span | None] | None", item: object = None) -> None:
-        """It has, and made this item, or none."""
-        if step is None:
+    def end_step(self, began: int, token: "Token[Span | None] | None", item: object = None) -> None:
+        """It has, since a time by `clock`, with the span made current as the token says, and made an item, or none."""
+        if token is None:
             self._in_step = False
         else:
             try:
-                _reset(step)
+                _reset(token)
             except (ValueError, RuntimeError):
                 pass  # the step was finished in another context, as when the collector closes it
-        clock = self._clock
+        clock = self.clock
         now = self._last_step = clock()
-        began = self._step_began
         self._read_time += now - began
         if item is not None:
             if not self._chunks:
                 self._first_step, self._first_chunk = began, now
             self._chunks += 1
-            if self.takes_items:
-                self._keep(item)
+            if self.takes_items or not self._chunks % _WEIGHED_AT:
+                self._look_at(item)
 
     def keep_events(self) -> Callable[[str], object]:
         """What keeps the text of an event of the stream."""
         return self._completion.keep_event
 
-    def _keep(self, item: Any) -> None:
+    def _look_at(self, item: Any) -> None:
         try:
-            if self.reads_events:
+            if not self.takes_items:
+                self._completion.weigh()
+            elif self.reads_events:
                 self._completion.add_item(item)
             else:
                 self._take_bytes(item)

@@ -46,6 +46,7 @@ class Completion:
         "_operation",
         "_pending",
         "_provider",
+        "_weighed",
         "bytes_read",
         "content_type",
         "make_decoder",
@@ -63,7 +64,8 @@ class Completion:
         self._body = b""
         self._events: list[str] = []
         self._items: list[Any] = []
-        self._pending = 0  # characters of events not yet put together
+        self._pending = 0  # characters of events not yet put together, as far as they were weighed
+        self._weighed = 0  # how many of these were
         self._folded = 0
         self._assembly: Assembly | None = None
         self.bytes_read: int = 0
@@ -74,16 +76,22 @@ class Completion:
 
     # --- in the program's time ------------------------------------------------------------------------------------
 
-    def keep_event(self, text: str) -> None:
-        """Hold on to the text of an event."""
-        self._events.append(text)
-        self._pending += len(text)
+    @property
+    def keep_event(self) -> Callable[[str], None]:
+        """Holds on to the text of an event; `weigh` is to be called now and then."""
+        return self._events.append
+
+    def weigh(self) -> None:
+        """Put together what events were kept, if they have become much."""
+        self._pending += sum(map(len, self._events[self._weighed :]))
+        self._weighed = len(self._events)
         if self._pending > _FOLD_AT:
             self._fold()
 
     @property
     def size(self) -> int:
         """Bytes held on to, of the response."""
+        self.weigh()
         return self._folded + self._pending + len(self._body)
 
     def add_item(self, item: object) -> None:
@@ -132,7 +140,8 @@ class Completion:
     def _fold(self) -> Assembly:
         assembly = self._assembly = self._assembly or self._provider.assemble(self._operation)
         events = [event for text in self._events if (event := _object(text)) is not None]
-        self._events, self._pending, self._folded = [], 0, self._folded + self._pending
+        self._events.clear()
+        self._weighed, self._pending, self._folded = 0, 0, self._folded + self._pending
         for event in events + self._items:
             try:
                 assembly.add(event)

@@ -18,6 +18,11 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from prela.core import log
+from prela.core.silent import SUPPRESSION
+from prela.core.span import current_span
+
+_get = current_span.get
+_set = current_span.set
 
 if TYPE_CHECKING:
     from prela.integrations.stainless.call import Call
@@ -36,8 +41,10 @@ def watch_stream(call: "Call", stream: Any) -> None:
 
 def _watch_decoder(call: "Call", decoder: Any) -> bool:
     """Have each event's text told to the call as the decoder makes it; False where that cannot be."""
-    decode: Callable[[Any, str], Any] | None = getattr(type(decoder), "decode", None)
-    if decode is None or not hasattr(decoder, "__dict__"):
+    kind = type(decoder)
+    decode: Callable[[Any, str], Any] | None = getattr(kind, "decode", None)
+    # Its `__dict__` is not asked for: from then on CPython would find all its attributes the slow way.
+    if decode is None or not kind.__dictoffset__:
         return False
     keep, itself = call.keep_events(), ref(decoder)
 
@@ -92,19 +99,21 @@ class Steps:
 
     def __next__(self) -> Any:
         call = self._call
-        step = call.begin_step()
+        clock = call.clock
+        began = clock()
+        token = _set(call.span) if _get() is not SUPPRESSION else call.begin_untold()
         try:
             item = next(self._inner)
         except StopIteration:
-            call.end_step(step)
+            call.end_step(began, token)
             call.completed()
             raise
         except BaseException as error:
-            call.end_step(step)
+            call.end_step(began, token)
             if not getattr(self._inner, "gi_running", False):  # another thread is at it, and goes on
                 call.fail(error)
             raise
-        call.end_step(step, item)
+        call.end_step(began, token, item)
         return item
 
     def close(self) -> None:
@@ -130,19 +139,21 @@ class AsyncSteps:
 
     async def __anext__(self) -> Any:
         call = self._call
-        step = call.begin_step()
+        clock = call.clock
+        began = clock()
+        token = _set(call.span) if _get() is not SUPPRESSION else call.begin_untold()
         try:
             item = await self._inner.__anext__()
         except StopAsyncIteration:
-            call.end_step(step)
+            call.end_step(began, token)
             call.completed()
             raise
         except BaseException as error:
-            call.end_step(step)
+            call.end_step(began, token)
             if not getattr(self._inner, "ag_running", False):
                 call.fail(error)
             raise
-        call.end_step(step, item)
+        call.end_step(began, token, item)
         return item
 
     async def aclose(self) -> None:
