@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from typing import Any
+from uuid import uuid4
 
 import anyio
 import pytest
@@ -192,7 +193,7 @@ class TestOnEveryLoop:
                 await anyio.sleep_forever()
 
         scope = anyio.CancelScope()
-        name = f"canceller {id(scope)}"  # of its own: those of other loops that have just ended may be meant as well
+        name = f"canceller {uuid4()}"  # of its own: those of other loops that have just ended may be meant as well
         async with tracer.task_group("group") as group:
             group.start_soon(victim, scope, name="victim")
             group.start_soon(canceller, scope, name=name)

@@ -133,7 +133,7 @@ class ReadableSpan:
 
     def __repr__(self) -> str:
         return (
-            f"<{type(self).__name__} {self.name!r} {self.status.value} trace_id={self.trace_id} span_id={self.span_id}>"
+            f"<Span {self.name!r} {self.status.value} trace_id={self.trace_id} span_id={self.span_id}>"
         )
 
     @property
