@@ -29,15 +29,16 @@ BOUNDARY = {
     # What the client calls in place of its own: these guard what they call, and cannot guard themselves.
     "prela.integrations.stainless.streams._sync_body.Body",
     *("prela.integrations.stainless.streams." + kind for kind in ("Steps", "AsyncSteps")),
-    "prela.integrations.stainless.call.Caller.begin",
-    "prela.integrations.stainless.call.Caller.__init__",
+    "prela.integrations.stainless.caller.Caller.begin",
+    "prela.integrations.stainless.caller.Caller.__init__",
+    *("prela.integrations.stainless.call.Call." + name for name in ("enter", "leave", "completed", "closed")),
     *(
-        "prela.integrations.stainless.call.Call." + name
-        for name in ("enter", "leave", "begin_untold", "end_step", "is_in_step", "completed", "closed")
+        "prela.integrations.stainless.reading.Reading." + name
+        for name in ("begin_untold", "end", "is_in_step", "_look_at")
     ),
     *("prela.integrations.stainless.call.Call." + name for name in ("dropped", "dropped_body", "fail", "returned")),
     *("prela.integrations.stainless.call.Call." + name for name in ("receives", "begin_retry", "end_retry")),
-    *("prela.integrations.stainless." + name for name in ("call.Call._look_at", "timing._tell")),
+    *("prela.integrations.stainless." + name for name in ("timing._tell",)),
     # Steps of these that guard all they do.
     *("prela.integrations.stainless.call." + name for name in ("_leave", "Call._end")),
     *("prela.integrations.stainless.call.UnrecordedCall." + name for name in ("enter", "leave", "fail", "returned")),

@@ -132,9 +132,7 @@ class ReadableSpan:
         return self._writable is not CLOSED
 
     def __repr__(self) -> str:
-        return (
-            f"<Span {self.name!r} {self.status.value} trace_id={self.trace_id} span_id={self.span_id}>"
-        )
+        return f"<Span {self.name!r} {self.status.value} trace_id={self.trace_id} span_id={self.span_id}>"
 
     @property
     def _is_started(self) -> bool:

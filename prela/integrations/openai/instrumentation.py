@@ -12,7 +12,7 @@ from prela.core import log
 from prela.core.private import distrust
 from prela.integrations.importing import forget
 from prela.integrations.openai.provider import OpenAI
-from prela.integrations.stainless.call import Caller
+from prela.integrations.stainless.caller import Caller
 from prela.integrations.stainless.seams import Seams
 
 VERSIONS: Final = ("2", "3")

@@ -5,130 +5,25 @@ the worker (`completion`).
 """
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar, Token
 from typing import Any, Final, NamedTuple
 
 from prela.core import log
-from prela.core.private import keep_secret, keep_secrets_of, withhold, without_secrets
-from prela.core.propagation import inject
-from prela.core.silent import SUPPRESSION
+from prela.core.private import keep_secrets_of, withhold, without_secrets
 from prela.core.span import Span, current_span
-from prela.core.tracer import Tracer
 from prela.integrations import semconv
 from prela.integrations.stainless.completion import Completion
-from prela.integrations.stainless.provider import Operation, Provider, Request
+from prela.integrations.stainless.provider import Operation, Provider
+from prela.integrations.stainless.reading import Reading
 from prela.integrations.stainless.streams import is_stream, watch_body, watch_raw, watch_stream
 from prela.integrations.stainless.timing import Timing
-from prela.record.enums import SpanKind, SpanStatus
+from prela.record.enums import SpanStatus
 
-_BODY_LIMIT: Final = 8 * 1024 * 1024
-"""Bytes of a body read by the program itself that are kept, to be looked into."""
-_WEIGHED_AT: Final = 16
-"""Events of a stream after which it is asked how much is held on to of them."""
 _REQUEST_ID: Final = ("x-request-id", "request-id", "apim-request-id")
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
-_get = current_span.get
 _set = current_span.set
 _reset = current_span.reset
-
-
-class Caller:
-    """Begins the calls of one client library.
-
-    Args:
-        tracer: Makes the spans.
-        provider: Knows the API.
-        stream_usage: Ask for the usage of streams that do not tell it unasked; the consumer then sees one chunk more.
-        propagate: Send the trace's ids and the baggage along, as W3C's headers.
-    """
-
-    def __init__(
-        self, tracer: Tracer, provider: Provider, *, stream_usage: bool = False, propagate: bool = False
-    ) -> None:
-        self.tracer = tracer
-        self.provider = provider
-        self.stream_usage = stream_usage
-        self.propagate = propagate
-        self.is_active = True
-        """False after `uninstrument()`, for those who still hold a replaced method."""
-
-    def begin(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "Call | UnrecordedCall | None":
-        """The call that begins; None where there is nothing to be done for it."""
-        try:
-            settings = self.tracer._settings
-            if settings is None or not self.is_active:
-                return None
-            if (below := current_call.get()) is not None and below.asks(args, kwargs):
-                return None  # a `request` that was replaced has called one that was, too
-            if _get() is not SUPPRESSION:
-                return self._begin(client, args, kwargs)
-        except Exception as error:
-            log.failed("tracing a call", error)
-        # Below a traced call (one made by a callback of it) the steps of this one must not pass for its own.
-        return None if current_call.get() is None else UnrecordedCall(None, args, kwargs)
-
-    def _begin(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "Call | UnrecordedCall":
-        options = _options_of(args, kwargs)
-        streamed = bool(kwargs.get("stream"))
-        url = client.base_url
-        body = _body_of(options)
-        request = Request(str(options.method).upper(), _path_of(str(options.url), url), body, str(url.host), streamed)
-        operation = self.provider.describe(request)
-        attributes = {
-            **operation.attributes,
-            semconv.SERVER_ADDRESS: request.host,
-            semconv.SERVER_PORT: url.port or _DEFAULT_PORTS.get(url.scheme),
-        }
-        span = self.tracer.start_span(operation.span_name, operation.span_type, attributes, kind=SpanKind.CLIENT)
-        if not span.is_recording:
-            return UnrecordedCall(span, args, kwargs)
-        try:
-            keep_secret(getattr(client, "api_key", None))
-            if self.stream_usage and streamed:
-                changed = self.provider.with_stream_usage(operation, body)
-                if changed is not None:
-                    args, kwargs = _with_options(args, kwargs, json_data=changed)
-            if self.propagate:
-                headers = options.headers if isinstance(options.headers, Mapping) else {}
-                args, kwargs = _with_options(args, kwargs, headers=inject(dict(headers), span))
-            return Call(span, self.provider, operation, streamed, body, args, kwargs)
-        except Exception:
-            span.end()
-            raise
-
-
-def _options_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    return kwargs["options"] if "options" in kwargs else args[1] if len(args) > 1 else None
-
-
-def _body_of(options: Any) -> Mapping[str, Any]:
-    body = options.json_data if isinstance(options.json_data, Mapping) else {}
-    extra = getattr(options, "extra_json", None)
-    return {**body, **extra} if isinstance(extra, Mapping) else body
-
-
-def _path_of(url: str, base: Any) -> str:
-    """The path below the base URL, also of an absolute URL."""
-    path = url.partition("?")[0].partition("#")[0]
-    if "://" in path:
-        path = "/" + path.partition("://")[2].partition("/")[2]
-        path = path.removeprefix(str(base.path).rstrip("/"))
-    return "/" + path.strip("/")
-
-
-def _with_options(
-    args: tuple[Any, ...], kwargs: dict[str, Any], **changes: object
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of `request` with other options; the caller's own are not changed."""
-    options = _options_of(args, kwargs)
-    changed = options.model_copy() if hasattr(options, "model_copy") else options.copy()
-    for name, value in changes.items():
-        setattr(changed, name, value)
-    if "options" in kwargs:
-        return args, {**kwargs, "options": changed}
-    return (args[0], changed, *args[2:]), kwargs
 
 
 class Step(NamedTuple):
@@ -165,28 +60,19 @@ class Call:
     """See the module. Its span ends exactly once: the first of `completed`, `closed`, `fail` and `dropped` ends it."""
 
     __slots__ = (
-        "_body_parts",
-        "_chunks",
         "_completion",
         "_ended",
-        "_first_chunk",
-        "_first_step",
         "_handled",
         "_has_body",
-        "_in_step",
-        "_last_step",
-        "_read_time",
         "_response",
         "_retries",
         "_status_code",
         "_streamed",
         "args",
-        "clock",
         "kwargs",
         "provider",
-        "reads_events",
+        "reading",
         "span",
-        "takes_items",
         "timing",
     )
 
@@ -205,33 +91,16 @@ class Call:
         self.args: tuple[Any, ...] = args
         self.kwargs: dict[str, Any] = kwargs
         self.timing: Timing = Timing(span._trace.clock)
-        self.reads_events: bool = False
-        """Whether a `Stream` of the client reads the body."""
-        self.takes_items: bool = True
-        """Whether the items themselves are looked at: pieces of a body, or events that come without their text."""
-        self.clock: Callable[[], int] = span._trace.clock
-        """Nanoseconds, as the span has them."""
         self._streamed = streamed
         self._has_body = False  # whether one is being watched
         self._response: Any = None
         self._status_code = 0
         self._ended = False
-        self._chunks = 0
-        self._first_chunk = 0
-        self._first_step = 0
-        self._last_step = 0
-        self._read_time = 0
         self._retries = 0
-        self._in_step = False  # only told of steps in which the span could not be made current
-        self._body_parts: list[bytes] = []
         self._handled = _identity(sys.exception())
         capture = span._trace.settings.capture_content
         self._completion = Completion(provider, operation, body, capture)
-
-    def asks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        """Whether these are the arguments of this very call, passed on."""
-        options = _options_of(args, kwargs)
-        return options is not None and options is _options_of(self.args, self.kwargs)
+        self.reading: Reading = Reading(span, self._completion)
 
     # --- the call itself ------------------------------------------------------------------------------------------
 
@@ -317,54 +186,6 @@ class Call:
 
     # --- the stream -----------------------------------------------------------------------------------------------
 
-    def begin_untold(self) -> "Token[Span | None] | None":
-        """The client's own code runs for one more item, in a step in which the span must not be made current."""
-        self._in_step = True
-        return None
-
-    def end_step(self, began: int, token: "Token[Span | None] | None", item: object = None) -> None:
-        """It has, since a time by `clock`, with the span made current as the token says, and made an item, or none."""
-        if token is None:
-            self._in_step = False
-        else:
-            try:
-                _reset(token)
-            except (ValueError, RuntimeError):
-                pass  # the step was finished in another context, as when the collector closes it
-        clock = self.clock
-        now = self._last_step = clock()
-        self._read_time += now - began
-        if item is not None:
-            if not self._chunks:
-                self._first_step, self._first_chunk = began, now
-            self._chunks += 1
-            if self.takes_items or not self._chunks % _WEIGHED_AT:
-                self._look_at(item)
-
-    def keep_events(self) -> Callable[[str], object]:
-        """What keeps the text of an event of the stream."""
-        return self._completion.keep_event
-
-    def _look_at(self, item: Any) -> None:
-        try:
-            if not self.takes_items:
-                self._completion.weigh()
-            elif self.reads_events:
-                self._completion.add_item(item)
-            else:
-                self._take_bytes(item)
-        except Exception as error:
-            log.failed("keeping an item of a stream", error)
-
-    def _take_bytes(self, chunk: Any) -> None:
-        self._completion.bytes_read += len(chunk)
-        if self._completion.bytes_read <= _BODY_LIMIT:
-            self._body_parts.append(chunk)
-
-    def is_in_step(self) -> bool:
-        """Whether the client's own code is running."""
-        return self._in_step or _get() is self.span
-
     def completed(self) -> None:
         """The stream was read to its end."""
         self._end("completed")
@@ -375,7 +196,7 @@ class Call:
         But not by what the program was handling already when it made the call. And the client closes the response too,
         within a step, when it has read all: then the step says how the stream ended.
         """
-        if self._ended or self.is_in_step():
+        if self._ended or self.reading.is_in_step():
             return
         try:
             if error is None or _identity(error) == self._handled:
@@ -393,11 +214,11 @@ class Call:
     def dropped(self) -> None:
         """Nobody holds the stream any more."""
         if not self._ended:
-            self._end("closed_early" if self._chunks else "abandoned")
+            self._end("closed_early" if self.reading.items else "abandoned")
 
     def dropped_body(self) -> None:
         """Nobody holds the body any more, nor a stream that reads it."""
-        if not self.reads_events:
+        if not self.reading.reads_events:
             self.dropped()
 
     # --- the end --------------------------------------------------------------------------------------------------
@@ -435,19 +256,8 @@ class Call:
             attributes[semconv.HTTP_STATUS] = self._status_code
         if self._retries:
             attributes[semconv.HTTP_RESEND] = self._retries
-        if self._streamed:
-            attributes[semconv.STREAM_CHUNKS] = self._chunks
-        if self._read_time:
-            attributes[semconv.TIME_RECEIVE] = self._read_time / 1e9
-            lasted = self._last_step - self._first_step if self._first_step else self._read_time
-            attributes[semconv.TIME_CONSUMER] = max(0, lasted - self._read_time) / 1e9
-        if self._first_chunk and self._streamed:
-            attributes[semconv.TIME_TO_FIRST_CHUNK] = (self._first_chunk - span._start) / 1e9
-        if completion.bytes_read:
-            attributes[semconv.STREAM_BYTES] = completion.bytes_read
-        if self._body_parts and completion.bytes_read <= _BODY_LIMIT:
-            completion.take_body(b"".join(self._body_parts))
-        self._body_parts = []
+        attributes.update(self.reading.attributes(self._streamed))
+        self.reading.hand_over_body()
         span.set_attributes(attributes)
         if error is None:
             self._record_failure()

@@ -13,7 +13,8 @@ from types import ModuleType
 from typing import Any, Final
 
 from prela.core import log
-from prela.integrations.stainless.call import Call, Caller, current_call
+from prela.integrations.stainless.call import Call, current_call
+from prela.integrations.stainless.caller import Caller
 from prela.integrations.stainless.timing import trace_async, trace_sync
 
 _EXPECTED: Final = {

@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 def watch_stream(call: "Call", stream: Any) -> None:
     """Put the call between the client's stream and what it reads from."""
     iterator = stream._iterator
-    call.reads_events = True
+    call.reading.reads_events = True
     if hasattr(iterator, "__anext__"):
         stream._iterator = AsyncSteps(call, iterator)
     else:
         stream._iterator = Steps(call, iterator)
-    call.takes_items = not _watch_decoder(call, getattr(stream, "_decoder", None))
+    call.reading.takes_items = not _watch_decoder(call, getattr(stream, "_decoder", None))
 
 
 def _watch_decoder(call: "Call", decoder: Any) -> bool:
@@ -46,7 +46,7 @@ def _watch_decoder(call: "Call", decoder: Any) -> bool:
     # Its `__dict__` is not asked for: from then on CPython would find all its attributes the slow way.
     if decode is None or not kind.__dictoffset__:
         return False
-    keep, itself = call.keep_events(), ref(decoder)
+    keep, itself = call.reading.keep_event(), ref(decoder)
 
     def watched(line: str) -> Any:
         event = decode(itself(), line)
@@ -88,32 +88,33 @@ class Steps:
     No generator: the loop would have to close one more of those, in a task of its own.
     """
 
-    __slots__ = ("_call", "_inner")
+    __slots__ = ("_call", "_inner", "_reading")
 
     def __init__(self, call: "Call", inner: Iterator[Any]) -> None:
         self._call = call
+        self._reading = call.reading
         self._inner = inner
 
     def __iter__(self) -> Iterator[Any]:
         return self
 
     def __next__(self) -> Any:
-        call = self._call
-        clock = call.clock
+        reading = self._reading
+        clock = reading.clock
         began = clock()
-        token = _set(call.span) if _get() is not SUPPRESSION else call.begin_untold()
+        token = _set(reading.span) if _get() is not SUPPRESSION else reading.begin_untold()
         try:
             item = next(self._inner)
         except StopIteration:
-            call.end_step(began, token)
-            call.completed()
+            reading.end(began, token)
+            self._call.completed()
             raise
         except BaseException as error:
-            call.end_step(began, token)
+            reading.end(began, token)
             if not getattr(self._inner, "gi_running", False):  # another thread is at it, and goes on
-                call.fail(error)
+                self._call.fail(error)
             raise
-        call.end_step(began, token, item)
+        reading.end(began, token, item)
         return item
 
     def close(self) -> None:
@@ -128,32 +129,33 @@ class Steps:
 class AsyncSteps:
     """The iterator inside an `AsyncStream`, or its body."""
 
-    __slots__ = ("_call", "_inner")
+    __slots__ = ("_call", "_inner", "_reading")
 
     def __init__(self, call: "Call", inner: AsyncIterator[Any]) -> None:
         self._call = call
+        self._reading = call.reading
         self._inner = inner
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self
 
     async def __anext__(self) -> Any:
-        call = self._call
-        clock = call.clock
+        reading = self._reading
+        clock = reading.clock
         began = clock()
-        token = _set(call.span) if _get() is not SUPPRESSION else call.begin_untold()
+        token = _set(reading.span) if _get() is not SUPPRESSION else reading.begin_untold()
         try:
             item = await self._inner.__anext__()
         except StopAsyncIteration:
-            call.end_step(began, token)
-            call.completed()
+            reading.end(began, token)
+            self._call.completed()
             raise
         except BaseException as error:
-            call.end_step(began, token)
+            reading.end(began, token)
             if not getattr(self._inner, "ag_running", False):
-                call.fail(error)
+                self._call.fail(error)
             raise
-        call.end_step(began, token, item)
+        reading.end(began, token, item)
         return item
 
     async def aclose(self) -> None:
@@ -187,7 +189,7 @@ def _sync_body(library: Any) -> type:
             self._inner = inner
 
         def __iter__(self) -> Iterator[bytes]:
-            return iter(self._inner) if self._call.is_in_step() else Steps(self._call, iter(self._inner))
+            return iter(self._inner) if self._call.reading.is_in_step() else Steps(self._call, iter(self._inner))
 
         def __getattr__(self, name: str) -> Any:
             return getattr(self.__dict__["_inner"], name)  # `elapsed`, which `Response` asks for
@@ -215,7 +217,7 @@ def _async_body(library: Any) -> type:
             self._inner = inner
 
         def __aiter__(self) -> AsyncIterator[bytes]:
-            return aiter(self._inner) if self._call.is_in_step() else AsyncSteps(self._call, aiter(self._inner))
+            return aiter(self._inner) if self._call.reading.is_in_step() else AsyncSteps(self._call, aiter(self._inner))
 
         def __getattr__(self, name: str) -> Any:
             return getattr(self.__dict__["_inner"], name)
