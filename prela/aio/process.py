@@ -166,16 +166,16 @@ def add_up(past: Counts, hosts: list[Host]) -> Counts:
     buffers = [host.settings.buffer for host in hosts]
     workers = [worker for host in hosts for worker in host.workers]
     dropped = dict(past.dropped)
-    for counts in [*(buffer.dropped_counts() for buffer in buffers), *(worker.dropped() for worker in workers)]:
+    for counts in [*(buffer.dropped_counts() for buffer in buffers), *(worker.outcomes.lost() for worker in workers)]:
         for reason, count in counts.items():
             dropped[reason] = dropped.get(reason, 0) + count
     return Counts(
         ended=past.ended + sum(buffer.ended for buffer in buffers),
         queued=past.queued + sum(len(buffer.queue) for buffer in buffers),
-        in_flight=past.in_flight + sum(worker.in_flight for worker in workers),
-        spooled=past.spooled + sum(worker.spooled for worker in workers),
-        exported=past.exported + sum(worker.exported for worker in workers),
-        unsampled=past.unsampled + sum(worker.unsampled for worker in workers),
+        in_flight=past.in_flight + sum(worker.outcomes.in_flight for worker in workers),
+        spooled=past.spooled + sum(worker.outcomes.spooled for worker in workers),
+        exported=past.exported + sum(worker.outcomes.exported for worker in workers),
+        unsampled=past.unsampled + sum(worker.outcomes.unsampled for worker in workers),
         dropped=dropped,
         exporters=_exporters(past.exporters, workers),
     )

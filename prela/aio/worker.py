@@ -5,16 +5,17 @@ speak of losses `core.outage`'s. It runs in whatever loop `run` is awaited in.
 """
 
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import anyio
 
 from prela.aio.batch import Batch
 from prela.aio.delivery import Delivery
+from prela.aio.flushes import Flushes, reply
 from prela.aio.journal import Journal, takes_pending
+from prela.aio.outcomes import Outcomes
 from prela.aio.pacing import CHUNK, give_way, is_turn_over
 from prela.aio.waking import caller_into_this_loop
 from prela.core import log
@@ -50,13 +51,6 @@ class Schedule(NamedTuple):
     """Seconds an exporter may take over one batch."""
 
 
-class _Flush(NamedTuple):
-    """Somebody waits until the first `target` spans of the buffer are answered for."""
-
-    target: int
-    answer: "Future[bool]"
-
-
 class Worker:
     """The export side of one `init()`: a buffer, the exporters it feeds, and the counts of what became of each span."""
 
@@ -76,14 +70,8 @@ class Worker:
         self.schedule: Schedule = schedule or Schedule()
         self._spool = spool
         self._deliveries: list[Delivery] = []
-        self._unsettled: set[Batch] = set()
-        self._taken = 0  # from the buffer, by this worker
-        self._batched = 0  # of these, made into batches; less while records are being made
-        self._exported = 0
-        self._unsampled = 0
-        self._dropped: dict[str, int] = {}
-        self._flushes: list[_Flush] = []
-        self._requests: deque[Future[bool]] = deque()
+        self.outcomes: Outcomes = Outcomes()
+        self._flushes = Flushes()
         self._outage = Outage()
         self._journal: Journal | None = None
         if settings.insight is not None:
@@ -96,7 +84,6 @@ class Worker:
         """Whether it has ended: nothing waits in it, and what it left on disk is the next one's."""
         self.on_ready: Callable[[], object] = lambda: None
         """Called once it is running, with every thread it needs."""
-        self._abandoned: str | None = None
         self._call: Callable[[Callable[[], object]], None] | None = None
         self._wake: anyio.Event
         self._scope: anyio.CancelScope
@@ -107,11 +94,10 @@ class Worker:
     def request_flush(self) -> "Future[bool]":
         """Return a future that is True once all spans queued or in flight now are exported or counted as lost; False
         if the worker ends before."""
-        answer: Future[bool] = Future()
-        self._requests.append(answer)
+        answer = self._flushes.ask()
         self._wake_up()
         if self.is_over:
-            self._answer(everybody=True)
+            self._answer_everybody()
         return answer
 
     def request_rest(self) -> "Future[bool]":
@@ -132,7 +118,7 @@ class Worker:
     def abandon(self, reason: str) -> None:
         """Give up what is not yet exported, counting it under `reason`, and what still ends under the same."""
         self.buffer.give_up(reason)
-        self._abandoned = reason
+        self.outcomes.abandoned = reason
         if self._call is not None:
             self._call(self._scope.cancel)
 
@@ -142,40 +128,10 @@ class Worker:
 
     # --- counts -------------------------------------------------------------------------------------------------
 
-    @property
-    def exported(self) -> int:
-        """Spans that every exporter acknowledged."""
-        return self._exported
-
-    @property
-    def unsampled(self) -> int:
-        """Spans taken, of traces that tail sampling did not keep."""
-        return self._unsampled
-
-    @property
-    def in_flight(self) -> int:
-        """Spans taken and not yet answered for."""
-        return 0 if self._abandoned else self._unanswered()
-
-    @property
-    def spooled(self) -> int:
-        """Spans taken, and on disk wherever they are not answered for."""
-        return sum(batch.size for batch in list(self._unsettled) if batch.counted and batch.is_safe)
-
-    def _unanswered(self) -> int:
-        return self._taken - self._exported - self._unsampled - sum(self._dropped.values()) - self.spooled
-
-    def dropped(self) -> dict[str, int]:
-        """Spans lost since they were taken from the buffer, by reason."""
-        counts = dict(self._dropped)
-        if self._abandoned and self._unanswered():
-            counts[self._abandoned] = counts.get(self._abandoned, 0) + self._unanswered()
-        return counts
-
     def _losses(self) -> dict[str, int]:
         """Spans lost in the buffer and since, by reason."""
         counts = self.buffer.dropped_counts()
-        for reason, count in self.dropped().items():
+        for reason, count in self.outcomes.lost().items():
             counts[reason] = counts.get(reason, 0) + count
         return counts
 
@@ -207,14 +163,14 @@ class Worker:
             log.failed("the export worker", error)
             self.abandon(EXPORT_FAILED)
         finally:
-            if self.in_flight:
+            if self.outcomes.in_flight:
                 self.abandon(SHUTDOWN)
             if self._tail is not None:
                 self._tail.forget()
             self.is_over = True  # before the answers: who asks later answers itself
-            self._answer(everybody=True)
+            self._answer_everybody()
             if self._rest_wanted is not None:
-                _reply(self._rest_wanted, not self._abandoned)
+                reply(self._rest_wanted, not self.outcomes.abandoned)
 
     def _delivery(self, name: str, exporter: Any) -> Delivery:
         limits = self.settings.limits
@@ -268,7 +224,7 @@ class Worker:
                 records = await self._journal.batch(self.schedule.batch_size, is_end=is_end)
                 if not records:
                     break
-                self._dispatch(records, self._batched, 0, takers, counted=False)
+                self._dispatch(records, self.outcomes.batched, 0, takers, counted=False)
             await self._journal.keep_alive(delivery.exporter for delivery in takers)
         except Exception as error:
             log.failed("the journal", error)
@@ -283,14 +239,14 @@ class Worker:
         async with anyio.create_task_group() as group:
             for delivery in self._deliveries:
                 group.start_soon(delivery.close)
-        _reply(wanted, True)
+        reply(wanted, True)
 
     def _press(self) -> None:
         for delivery in self._deliveries:
             delivery.press()
 
     def _is_empty(self) -> bool:
-        return not self.buffer.queue and not self._requests and all(d.is_resting for d in self._deliveries)
+        return not self.buffer.queue and not self._flushes.are_asked_for and all(d.is_resting for d in self._deliveries)
 
     def _is_due(self) -> bool:
         """Whether a batch should leave now."""
@@ -307,11 +263,11 @@ class Worker:
         """Take a batch from the buffer, and hand on what is to be exported of it."""
         if self._tail is None or not self._tail.ready:
             spans, _ = self.buffer.take(self.schedule.batch_size)
-            self._taken += len(spans)
+            self.outcomes.taken += len(spans)
             if not self.buffer.queue:
                 self._next_due = time.monotonic() + self.schedule.delay
             if self._tail is None:
-                await self._hand_on(spans, self._batched)
+                await self._hand_on(spans, self.outcomes.batched)
                 return
             self._sift(spans)
         ready = self._tail.ready
@@ -323,21 +279,21 @@ class Worker:
         tail = self._tail
         if tail is None:
             return
-        tail.take(spans, self._batched)
-        self._batched += len(spans)
+        tail.take(spans, self.outcomes.batched)
+        self.outcomes.batched += len(spans)
         if not self.buffer.queue and (self._stopping or self._hurry or self._rest_wanted):
             tail.decide_before(None, self.settings.clock())
-        elif reached := [flush.target for flush in self._flushes if flush.target <= self._taken]:
-            tail.decide_before(max(reached), self.settings.clock())
+        elif (target := self._flushes.furthest_of(self.outcomes.taken)) is not None:
+            tail.decide_before(target, self.settings.clock())
         for word, count in tail.refused().items():
             self._refuse(word, count)
 
     def _refuse(self, word: str, count: int) -> None:
         """Count spans of a trace that tail sampling does not keep."""
         if word == UNSAMPLED.why:
-            self._unsampled += count
+            self.outcomes.unsampled += count
         else:
-            self._lose(word, count)
+            self.outcomes.lose(word, count)
 
     async def _hand_on(self, spans: "list[Span]", position: int) -> None:
         """Make records of spans, which the list loses, and hand them to the exporters: in parts, if they are heavy."""
@@ -363,13 +319,14 @@ class Worker:
                     records.append(record_of(span))
                 except Exception as error:
                     log.failed("making a record", error)
-                    self._lose(ENCODE_FAILED, 1)
+                    self.outcomes.lose(ENCODE_FAILED, 1)
             heavy += size
             if done % CHUNK == 0 or (size and is_turn_over()):
                 await give_way()
             if done == total or heavy > _HEAVY:
                 if self._tail is None:
-                    position, self._batched = self._batched, self._batched + done - begun
+                    position = self.outcomes.batched
+                    self.outcomes.batched += done - begun
                 if records:
                     self._dispatch(records, position, heavy, self._deliveries)
                 begun, heavy, records = done, 0, []
@@ -394,46 +351,34 @@ class Worker:
             on_settled=self._settled,
             counted=counted,
         )
-        self._unsettled.add(batch)
+        self.outcomes.under_way.add(batch)
         for delivery in deliveries:
             delivery.put_nowait(batch, records)
 
     def _settled(self, batch: Batch) -> None:
-        self._unsettled.discard(batch)
-        if batch.counted:
-            self._exported += batch.size - batch.lost
-            if batch.reason is not None:
-                self._lose(batch.reason, batch.lost)
+        self.outcomes.settled(batch)
         self._wake.set()
 
-    def _lose(self, reason: str, count: int) -> None:
-        self._dropped[reason] = self._dropped.get(reason, 0) + count
-
     def _admit_flushes(self) -> None:
-        if self._requests:
+        if self._flushes.are_asked_for:
             self._press()
-        while self._requests:
-            target = self._taken + len(self.buffer.queue)
-            self._flushes.append(_Flush(target, self._requests.popleft()))
+            self._flushes.let_in(lambda: self.outcomes.taken + len(self.buffer.queue))
 
-    def _answer(self, *, everybody: bool = False) -> None:
-        """Answer the flushes whose spans are all accounted for; at the end, everybody who still waits."""
-        oldest = min((batch.position for batch in self._unsettled), default=self._batched)
-        if self._flushes and self._tail is not None and (held := self._tail.next_position()) is not None:
-            oldest = min(oldest, held)
-        waiting = []
-        for flush in self._flushes:
-            if everybody or oldest >= flush.target:
-                _reply(flush.answer, oldest >= flush.target)
-            else:
-                waiting.append(flush)
-        self._flushes = waiting
-        while everybody:
-            try:
-                request = self._requests.popleft()
-            except IndexError:
-                return  # there is none, or another thread was quicker
-            _reply(request, not self.buffer.queue and not self._abandoned)
+    def _reached(self) -> int:
+        """How many spans, from the first taken on, are answered for without a gap."""
+        held = None if self._tail is None else self._tail.next_position()
+        reached = self.outcomes.first_under_way()
+        return reached if held is None else min(reached, held)
+
+    def _answer(self) -> None:
+        """Answer the flushes whose spans are all accounted for."""
+        if self._flushes:
+            self._flushes.answer(self._reached())
+
+    def _answer_everybody(self) -> None:
+        """At the end, answer all who wait."""
+        went_well = not self.buffer.queue and not self.outcomes.abandoned
+        self._flushes.answer_everybody(self._reached(), went_well)
 
     def _speak_of_losses(self, *, final: bool = False) -> None:
         losses = self._losses()
@@ -442,7 +387,7 @@ class Worker:
         lost = self._outage.ended(losses, final=final)
         if lost:
             log.warn("prela: %d spans were lost: %s", sum(lost.values()), lost)
-        common = {**self.buffer.dropped_counts(), ENCODE_FAILED: self._dropped.get(ENCODE_FAILED, 0)}
+        common = {**self.buffer.dropped_counts(), ENCODE_FAILED: self.outcomes.lost_under(ENCODE_FAILED)}
         for delivery in self._deliveries:
             self._tell_exporter(delivery, {**common, **delivery.dropped}, final)
 
@@ -453,11 +398,4 @@ class Worker:
         if not lost:
             return
         record = summary_record(self.settings, self.settings.wall_clock(), lost)
-        self._dispatch([record], self._batched, 0, [delivery], counted=False)
-
-
-def _reply(answer: "Future[bool]", value: bool) -> None:
-    try:
-        answer.set_result(value)
-    except InvalidStateError:
-        pass  # answered already
+        self._dispatch([record], self.outcomes.batched, 0, [delivery], counted=False)

@@ -57,7 +57,7 @@ def stop_all(hosts: list[Host], timeout: float) -> bool:
     deadline = monotonic() + timeout
     before = process.request_flush().losses_before
     stopped = [_stop(host, max(0.1, deadline - monotonic())) for host in hosts]
-    is_left = any(worker.spooled for host in hosts for worker in host.workers)
+    is_left = any(worker.outcomes.spooled for host in hosts for worker in host.workers)
     return all(stopped) and not is_left and process.losses() == before
 
 
