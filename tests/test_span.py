@@ -4,7 +4,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -693,3 +693,32 @@ def test_an_interruption_while_it_is_entered_leaves_no_span_behind(
     assert prela_spans["inside"].status == "cancelled"
     assert prela_spans["inside"].parent_span_id == prela_spans["after"].parent_span_id == outside.span_id
     assert prela.statistics().open == open_before
+
+
+@pytest.mark.parametrize(
+    "enter",
+    [
+        lambda span, stack: stack.enter_context(span),  # by its type, with the span
+        lambda span, stack: span.__enter__(),
+        lambda span, stack: type(span).__enter__(span),
+    ],
+)
+@pytest.mark.parametrize(
+    "options", [{}, {"sample_rate": 0.0}, {"redact": lambda value: value}, {"insight": True}, None]
+)
+def test_entering_gives_the_span_whoever_does_it(
+    tracer: prela.Tracer, options: dict[str, Any] | None, enter: Callable[[Any, ExitStack], Any]
+) -> None:
+    with recording(**(options or {})), ExitStack() as stack:
+        if options is None:
+            tracer.configure(None)
+        for span in (tracer.span("root"), tracer.span("below"), prela.get_current_span()):
+            assert enter(span, stack) is span
+            with span as entered:
+                assert entered is span
+
+
+def test_entering_below_a_suppressed_span_gives_that(tracer: prela.Tracer) -> None:
+    with recording(), prela.suppress(), ExitStack() as stack:
+        span = tracer.span("nothing")
+        assert stack.enter_context(span) is span
