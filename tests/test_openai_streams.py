@@ -18,6 +18,7 @@ from prela.testing import Recorder, recording
 from prela.testing.openai_server import Answer, OpenAIServer
 from tests.openai_clients import (
     CHAT,
+    INPUT,
     SYNC,
     Script,
     SyncOpen,
@@ -209,6 +210,28 @@ def test_a_raw_stream_read_by_its_user_tells_how_it_ended(
         with completions.create(stream=True, **CHAT) as raw:
             list(getattr(raw, method)())
     assert ended(prela_spans)[:2] == ("error", "error")
+
+
+@pytest.mark.parametrize("method", ["iter_bytes", "iter_lines", "parse"])
+def test_a_response_that_says_it_failed_did_however_it_is_read(
+    client: openai.OpenAI, script: Script, prela_spans: Recorder, method: str
+) -> None:
+    script.says(Answer("one two", finish_reason="failed"))
+    with client.responses.with_streaming_response.create(stream=True, **INPUT) as raw:
+        assert list(getattr(raw, method)())
+    assert ended(prela_spans)[:2] == ("error", "completed")
+    assert the_call(prela_spans).attributes["error.type"] == "server_error"
+
+
+@pytest.mark.parametrize("words", [1, 2, 3, 4])
+def test_a_response_that_failed_after_much_was_said_did(
+    client: openai.OpenAI, script: Script, prela_spans: Recorder, words: int
+) -> None:
+    """The events are put together each time they are more than a mebibyte; the last one may be what makes them so."""
+    script.says(Answer(" ".join(["x" * 520_000] * words), finish_reason="failed"))
+    with client.responses.create(stream=True, **INPUT) as stream:
+        assert list(stream)
+    assert the_call(prela_spans).attributes["error.type"] == "server_error"
 
 
 def test_the_response_of_a_stream_may_be_read_in_its_place(client: openai.OpenAI, prela_spans: Recorder) -> None:

@@ -25,19 +25,7 @@ _ALWAYS: Final = -1
 class Account:
     """What one task has used so far, but for the step it is in."""
 
-    __slots__ = (
-        "charged",
-        "ledger",
-        "lost",
-        "notable",
-        "ready",
-        "ready_since",
-        "run",
-        "tail",
-        "task",
-        "threshold",
-        "unsure",
-    )
+    __slots__ = ("charged", "lost", "notable", "ready", "ready_since", "run", "tail", "task", "threshold", "unsure")
 
     def __init__(self, threshold: int, task: "ref[Any] | None" = None) -> None:
         self.task: ref[Any] | None = task
@@ -55,8 +43,6 @@ class Account:
         self.unsure: int = 0
         """Of `run`, what was attributed by halves, where it is sampled."""
         self.tail: Mark | None = None
-        self.ledger: Ledger | None = None
-        """Of the loop that the task runs in, where each of its steps is seen."""
 
     def note_step(self, begin: int, end: int, place: str | None) -> None:
         """Remember a stretch of running, if it is the longest of any span that is open."""

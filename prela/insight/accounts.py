@@ -3,7 +3,7 @@
 from typing import Any, Final
 from weakref import ref
 
-from prela.insight.accounting import Account, Books, Ledger
+from prela.insight.accounting import Account
 
 
 class _TaskReference(ref[Any]):
@@ -15,16 +15,14 @@ class _TaskReference(ref[Any]):
 accounts: Final[dict[int, Account]] = {}
 
 
-def account_of(task: Any, ledger: Books) -> Account:
-    """The account of a task that runs in the loop of this ledger, opened if need be."""
+def account_of(task: Any, threshold: int) -> Account:
+    """The account of a task, opened if need be."""
     key = id(task)
     account = accounts.get(key)
     if account is None:
         reference = _TaskReference(task, _forget)
         reference.key = key
-        account = accounts.setdefault(key, Account(ledger.threshold, reference))
-    if account.ledger is not ledger and isinstance(ledger, Ledger):
-        account.ledger = ledger
+        account = accounts.setdefault(key, Account(threshold, reference))
     return account
 
 

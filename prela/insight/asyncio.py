@@ -135,24 +135,15 @@ def _callbacks(call_offset: int) -> tuple[Any, Any]:
     watched, run, soon = here, RUN, _SOON
 
     def on_call(code: CodeType, offset: int, function: object, callback: Any) -> None:
-        if offset != call_offset:
+        ledger = watched.exact
+        if ledger is None or offset != call_offset:
             return
-        try:
-            account = find(id(callback.__self__))
-        except Exception:
-            account = None
-        if account is None:
-            ledger = watched.exact  # which costs as much as all the rest but the clock
-            if ledger is None:
-                return
-            account = ledger.loose
-        else:
-            ledger = account.ledger
-            if ledger is None:
-                return
         if ledger.begin:
             _step_in_step(ledger)
-        ledger.account = account
+        try:
+            ledger.account = account = find(id(callback.__self__), ledger.loose)
+        except Exception:
+            ledger.account = account = ledger.loose
         ledger.begin = now = clock()
         if since := account.ready_since:
             account.ready += now - since

@@ -56,7 +56,7 @@ class Watching:
         ledger, task = found
         if ledger is None:
             return None if "gevent" in sys.modules else ThreadMark(get_ident(), thread_time_ns(), monotonic_ns())
-        account = ledger.loose if task is None else account_of(task, ledger)
+        account = ledger.loose if task is None else account_of(task, ledger.threshold)
         mark = _start(ledger, account, task, span)
         if self._watchdog.parked:
             self._watchdog.wake()

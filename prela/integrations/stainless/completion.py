@@ -43,10 +43,10 @@ class Completion:
         "_events",
         "_folded",
         "_items",
+        "_last_folded",
         "_operation",
         "_pending",
         "_provider",
-        "_weighed",
         "bytes_read",
         "content_type",
         "make_decoder",
@@ -64,8 +64,8 @@ class Completion:
         self._body = b""
         self._events: list[str] = []
         self._items: list[Any] = []
-        self._pending = 0  # characters of events not yet put together, as far as they were weighed
-        self._weighed = 0  # how many of these were
+        self._pending = 0  # characters of events not yet put together
+        self._last_folded = ""  # of those that were, the last
         self._folded = 0
         self._assembly: Assembly | None = None
         self.bytes_read: int = 0
@@ -76,22 +76,16 @@ class Completion:
 
     # --- in the program's time ------------------------------------------------------------------------------------
 
-    @property
-    def keep_event(self) -> Callable[[str], None]:
-        """Holds on to the text of an event; `weigh` is to be called now and then."""
-        return self._events.append
-
-    def weigh(self) -> None:
-        """Put together what events were kept, if they have become much."""
-        self._pending += sum(map(len, self._events[self._weighed :]))
-        self._weighed = len(self._events)
+    def keep_event(self, text: str) -> None:
+        """Hold on to the text of an event."""
+        self._events.append(text)
+        self._pending += len(text)
         if self._pending > _FOLD_AT:
             self._fold()
 
     @property
     def size(self) -> int:
         """Bytes held on to, of the response."""
-        self.weigh()
         return self._folded + self._pending + len(self._body)
 
     def add_item(self, item: object) -> None:
@@ -105,7 +99,7 @@ class Completion:
 
     def failure(self) -> Failure | None:
         """How the response says that the call failed, if it does."""
-        last = self._events[-1] if self._events else self._body.decode(errors="replace") if self._body else ""
+        last = self._events[-1] if self._events else self._last_folded or _last_text(self._body)
         if not any(sign in last for sign in _SIGNS_OF_FAILURE):
             return None
         body = _object(last)
@@ -140,8 +134,9 @@ class Completion:
     def _fold(self) -> Assembly:
         assembly = self._assembly = self._assembly or self._provider.assemble(self._operation)
         events = [event for text in self._events if (event := _object(text)) is not None]
-        self._events.clear()
-        self._weighed, self._pending, self._folded = 0, 0, self._folded + self._pending
+        if self._events:
+            self._last_folded = self._events[-1]
+        self._events, self._pending, self._folded = [], 0, self._folded + self._pending
         for event in events + self._items:
             try:
                 assembly.add(event)
@@ -149,6 +144,15 @@ class Completion:
                 log.failed("reading an event of a stream", error)
         self._items = []
         return assembly
+
+
+def _last_text(body: bytes) -> str:
+    """The text that says how it ended, of a body that the program read itself: all of it, or of events the last."""
+    text = body.decode(errors="replace")
+    if text.startswith("{"):
+        return text
+    lines = [line for line in text.splitlines() if line.startswith("data:")]
+    return lines[-1].removeprefix("data:").strip() if lines else text
 
 
 def _object(text: str | bytes) -> dict[str, Any] | None:

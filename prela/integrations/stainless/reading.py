@@ -15,8 +15,6 @@ from prela.integrations.stainless.completion import Completion
 
 _BODY_LIMIT: Final = 8 * 1024 * 1024
 """Bytes of a body read by the program itself that are kept, to be looked into."""
-_WEIGHED_AT: Final = 16
-"""Events of a stream after which it is asked how much is held on to of them."""
 
 _get = current_span.get
 _reset = current_span.reset
@@ -80,7 +78,7 @@ class Reading:
             if not self.items:
                 self._first_step, self._first_item = began, now
             self.items += 1
-            if self.takes_items or not self.items % _WEIGHED_AT:
+            if self.takes_items:
                 self._look_at(item)
 
     def is_in_step(self) -> bool:
@@ -93,9 +91,7 @@ class Reading:
 
     def _look_at(self, item: Any) -> None:
         try:
-            if not self.takes_items:
-                self._completion.weigh()
-            elif self.reads_events:
+            if self.reads_events:
                 self._completion.add_item(item)
             else:
                 self._take_bytes(item)
