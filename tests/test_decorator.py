@@ -342,6 +342,28 @@ def test_a_generator_never_started_has_no_span(prela_spans: Recorder) -> None:
     assert prela_spans.names == []
 
 
+def test_a_generator_that_is_dropped_half_read_is_over_at_once(tracer: prela.Tracer, prela_spans: Recorder) -> None:
+    """And not when the collector comes by: nothing of ours may make a cycle of its frames."""
+
+    @prela.trace("generator")
+    def two() -> Iterator[int]:
+        with tracer.span("inside"):
+            yield 1
+            yield 2
+
+    def read_half() -> None:
+        for _ in range(3):
+            next(two())
+
+    gc.collect()
+    gc.disable()
+    try:
+        read_half()
+        assert sorted(prela_spans.names) == ["generator"] * 3 + ["inside"] * 3
+    finally:
+        gc.enable()
+
+
 def test_baggage_set_inside_a_generator_stays_inside(prela_spans: Recorder) -> None:
     @prela.trace
     def numbers() -> Iterator[Any]:

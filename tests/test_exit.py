@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import prela
 from tests.conftest import Program, RunProgram
 
 PRELUDE = """
@@ -582,3 +583,19 @@ def test_a_short_program_with_a_plain_exporter_loses_nothing(run_program: RunPro
     )
     assert_quiet(done)
     assert done.stdout == "1\n"
+
+
+def test_who_waits_for_an_export_thread_that_cannot_be_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where no file descriptors are left for its loop."""
+
+    def no_loop() -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("prela.sync.bridge._private_loop", no_loop)
+    tracer = prela.init("test", "memory", auto_instrument=False)
+    with tracer.span("lost"):
+        pass
+    began = time.monotonic()
+    assert not prela.sync.flush(timeout=60)
+    assert time.monotonic() - began < 30
+    assert prela.statistics().dropped["export_failed"] >= 1

@@ -93,6 +93,28 @@ def test_a_forked_child_starts_empty_and_counts_from_zero(run_program: RunProgra
     assert done.names == [*named("exported", 5), *named("queued", 5), "left open"]
 
 
+def test_a_child_counts_what_it_starts_below_the_unsampled_root_it_was_forked_in(run_program: RunProgram) -> None:
+    done = run_program(
+        program(
+            """
+            tracer = prela.init("test", sample_rate=0.0)
+            with tracer.span("root"):
+                spans(2, "of the parent")
+
+                def child():
+                    spans(5, "of the child")
+                    counts = prela.statistics()
+                    print(counts.started, counts.open, counts.unsampled)
+
+                in_child(child)
+                print(prela.statistics().unsampled)
+            """
+        )
+    )
+    assert_quiet(done)
+    assert done.stdout == "5 0 5\n3\n"
+
+
 def test_spans_queued_at_a_fork_are_exported_by_the_parent_only(run_program: RunProgram) -> None:
     done = run_program(
         program(

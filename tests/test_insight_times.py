@@ -510,6 +510,51 @@ def test_init_again_in_a_running_loop_goes_on_with_the_spans_that_start_then(any
         assert len(stall_of(second[0], "culprit")) == 1
 
 
+def test_init_in_another_thread_leaves_a_running_loop_watched(watched: Watched, anyio_backend: Any) -> None:
+    """It stops what watches the loop, while spans of that loop have it begin anew: at any moment of the stopping."""
+    over = threading.Event()
+
+    async def program() -> None:
+        while not over.is_set():
+            async with watched.tracer.aspan("request"):
+                await anyio.lowlevel.checkpoint()
+        async with watched.tracer.aspan("waits"):
+            await anyio.sleep(0.05)
+
+    name, options = anyio_backend
+    thread = threading.Thread(target=lambda: anyio.run(program, backend=name, backend_options=options))
+    thread.start()
+    try:
+        for _ in range(10):
+            watched._begin()
+            while not watched._memory.spans and thread.is_alive():
+                prela.sync.flush()
+    finally:
+        over.set()
+        thread.join()
+    watched.finish()
+    attributes = watched["waits"].attributes
+    assert attributes["prela.time.run"] < attributes["prela.time.wait"]
+    assert stall_of(watched, "waits") == []
+
+
+def test_loops_that_take_turns_in_a_thread_are_watched_once_each(watched: Watched) -> None:
+    async def program() -> None:
+        async with watched.tracer.aspan("turn"):
+            await asyncio.sleep(0)
+
+    loops = [asyncio.new_event_loop() for _ in range(2)]
+    try:
+        for loop in loops * 5:
+            loop.run_until_complete(program())
+        assert len(watching._watchdog.ledgers) == len(loops)
+    finally:
+        for loop in loops:
+            loop.close()
+    watched.finish()
+    assert all("prela.time.run" in turn.attributes for turn in watched.named("turn"))
+
+
 def test_a_thread_without_a_loop_tells_what_it_used(watched: Watched) -> None:
     begin = thread_time()
     with watched.tracer.span("plain"):

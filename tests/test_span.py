@@ -1,19 +1,24 @@
 """A span and what it is told: attributes, events, links, status, limits, times, redaction, and calls from threads."""
 
+import copy
 import logging
+import pickle
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from enum import Enum
+from itertools import count
 from typing import Any
 
 import pytest
 
 import prela
 from prela.core import log
-from prela.core.convert import record_of
+from prela.core.convert import _known_keys, record_of
 from prela.core.settings import Settings
-from prela.core.span import current_span
+from prela.core.silent import NO_SPAN
+from prela.core.span import _claims, current_span
 from prela.record.model import SpanRecord
 from prela.testing import Recorder, TickingClock, recording
 
@@ -722,3 +727,127 @@ def test_entering_below_a_suppressed_span_gives_that(tracer: prela.Tracer) -> No
     with recording(), prela.suppress(), ExitStack() as stack:
         span = tracer.span("nothing")
         assert stack.enter_context(span) is span
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda span: pickle.loads(pickle.dumps(span))])
+def test_a_copy_of_a_span_that_records_nothing_is_that_span(
+    tracer: prela.Tracer, copied: Callable[[prela.Span], prela.Span]
+) -> None:
+    tracer.configure(None)
+    span = tracer.span("nothing")
+    assert copied(span) is span
+    with tracer.span("nothing") as entered:
+        assert entered is span
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_what_holds_a_span_may_be_copied_and_the_copy_holds_the_same(
+    tracer: prela.Tracer, prela_spans: Recorder, copied: Callable[[Any], Any]
+) -> None:
+    with tracer.span("one") as span:
+        assert copied([span])[0] is span
+    assert prela_spans.names == ["one"]
+
+
+def test_a_span_that_is_ended_while_it_is_left_is_ended_once(tracer: prela.Tracer) -> None:
+    """As by a signal handler, or another thread: at the reading of the clock in the middle of `__exit__`."""
+    ending: list[prela.Span] = []
+    now = count()
+
+    def clock() -> int:
+        if ending:
+            ending.pop().end()
+        return next(now)
+
+    with recording(clock=clock) as spans:
+        with tracer.span("root"), tracer.span("left") as span:
+            ending.append(span)
+        assert spans.names == ["left", "root"]
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+def test_a_span_that_was_made_current_and_is_left_is_left_alone(tracer: prela.Tracer, rate: float) -> None:
+    with recording(sample_rate=rate) as spans:
+        span = tracer.start_span("started")
+        with prela.use_span(span):
+            span.__exit__(None, None, None)
+            assert prela.get_current_span() is span
+        assert not span.is_recording
+        with tracer.span("after"):
+            pass
+    assert spans.names == (["started", "after"] if rate else [])
+
+
+def test_ctrl_c_in_redact_ends_the_span_without_what_redact_has_not_seen(tracer: prela.Tracer) -> None:
+    pressed = False
+
+    def redact(value: Any) -> Any:
+        nonlocal pressed
+        if not pressed:
+            pressed = True
+            raise KeyboardInterrupt
+        return value
+
+    with recording(redact=redact) as spans:
+        with pytest.raises(KeyboardInterrupt), tracer.span("interrupted") as span:
+            span.set_attribute("secret", 1)
+        assert prela.get_current_span() is NO_SPAN
+        with tracer.span("after", attributes={"seen": 1}):
+            pass
+    assert [(record.name, record.parent_span_id, record.attributes) for record in spans.records] == [
+        ("interrupted", None, {}),
+        ("after", None, {"seen": 1}),
+    ]
+
+
+def test_a_claim_that_ctrl_c_left_behind_is_nobody_elses(tracer: prela.Tracer, prela_spans: Recorder) -> None:
+    with tracer.span("first") as first:
+        first.set_status("success")
+        mine = [first]
+        _claims[id(first)] = mine  # what an interrupt before the very last step leaves
+    try:
+        for number in range(100):
+            with tracer.span("later") as later:
+                later.add_event(str(number))
+        assert prela_spans.names.count("later") == 100
+    finally:
+        del _claims[id(first)]
+
+
+class Column:
+    """A key that is equal to a text, and none."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __hash__(self) -> int:
+        return hash(self._name)
+
+    def __eq__(self, other: object) -> bool:
+        return str(other) == self._name
+
+    def __str__(self) -> str:
+        return self._name
+
+
+class Word(str, Enum):  # noqa: UP042  (whose `str` is not its value)
+    """A text that says something else of itself."""
+
+    ALPHA = "alpha"
+
+
+@pytest.mark.parametrize("was_seen_before", [False, True])
+def test_keys_are_texts_in_the_record_whatever_was_set_before(
+    tracer: prela.Tracer, prela_spans: Recorder, was_seen_before: bool
+) -> None:
+    _known_keys.clear()
+    if was_seen_before:
+        with tracer.span("before", attributes={"user": 1, "alpha": 2}):
+            pass
+        assert prela_spans["before"].attributes == {"user": 1, "alpha": 2}
+    with tracer.span("span") as span:
+        span.set_attribute(Column("user"), 1)  # type: ignore[arg-type]
+        span.set_attribute(Word.ALPHA, 2)
+    attributes = prela_spans["span"].attributes
+    assert attributes == {"user": 1, "Word.ALPHA": 2}
+    assert {type(key) for key in attributes} == {str}

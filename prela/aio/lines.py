@@ -19,8 +19,9 @@ async def write_lines(records: Sequence[SpanRecord], write: Callable[[bytearray]
     lines = bytearray()
     for begin in range(0, len(records), CHUNK):
         chunk = records[begin : begin + CHUNK]
-        if jsonl.are_json_already(chunk):
-            lines += jsonl.encode_plain_lines(chunk)
+        plain = _plain_lines(chunk)
+        if plain is not None:
+            lines += plain
             await give_way()
         else:
             for record in chunk:  # each may be large
@@ -41,6 +42,14 @@ async def lines_of(records: Sequence[SpanRecord]) -> bytearray:
 
     await write_lines(records, keep)
     return found
+
+
+def _plain_lines(records: Sequence[SpanRecord]) -> bytes | None:
+    """The lines of records that can be encoded as they are; None where one cannot."""
+    try:
+        return jsonl.encode_plain_lines(records) if jsonl.are_json_already(records) else None
+    except Exception:
+        return None
 
 
 def _line(record: SpanRecord) -> bytes:

@@ -100,7 +100,9 @@ class Process:
         """After a fork, in the child: nothing was started, ended or exported here, and nobody runs."""
         for host in self._hosts:
             host.settings.buffer.disown()
+        unsampled = self.counters.unsampled.from_zero()  # roots that were current at the fork go on counting there
         self.__init__()  # type: ignore[misc]
+        self.counters = Counters(unsampled=unsampled)
 
     def running_hosts(self) -> "list[Host]":
         """Those with anything left to export: the one in force, and those before it that are still at it."""

@@ -122,6 +122,11 @@ class Worker:
         if self._call is not None:
             self._call(self._scope.cancel)
 
+    def never_ran(self) -> None:
+        """There will be no loop for it: answer those who wait."""
+        self.is_over = True
+        self._answer_everybody()
+
     def _wake_up(self) -> None:
         if self._call is not None:
             self._call(lambda: self._wake.set())

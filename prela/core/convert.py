@@ -20,6 +20,7 @@ CUTS: Final = "prela.cuts"
 _KEY_LENGTH: Final = 1_024
 _LARGE: Final = 1 << 63
 _KEYS_KNOWN: Final = 4_096
+_TEXTS: Final = frozenset({str})
 _known_keys: set[str] = set()
 """Keys that were found right before. Programs have few, and to look at each again takes a fifth of making a record."""
 INCOMPLETE: Final = "prela.trace.incomplete"
@@ -97,7 +98,7 @@ def pending_record_of(span: Span) -> SpanRecord:
 
 def _checked(attributes: dict[str, Any]) -> dict[str, Any]:
     """The attributes, made right where the quick way of `set_attribute` took what it did not look at."""
-    if _known_keys.issuperset(attributes) or _are_right(attributes):
+    if _TEXTS.issuperset(map(type, attributes)) and (_known_keys.issuperset(attributes) or _are_right(attributes)):
         for value in attributes.values():
             if type(value) is int and not -_LARGE < value < _LARGE:
                 break
@@ -107,7 +108,7 @@ def _checked(attributes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _are_right(keys: Mapping[str, Any]) -> bool:
-    if any(type(key) is not str or len(key) > _KEY_LENGTH for key in keys):
+    if any(len(key) > _KEY_LENGTH for key in keys):
         return False
     if len(_known_keys) > _KEYS_KNOWN:
         _known_keys.clear()

@@ -200,6 +200,7 @@ class _Steps:
         try:
             return resume(value)
         finally:
+            del resume, value  # an exception that is thrown in holds this frame, which must not hold it
             self._scope.leave(tokens)
 
     async def take_async(self, step: Awaitable[Any]) -> Any:
@@ -242,6 +243,8 @@ def _generator(func: Any, plan: Plan) -> Any:
         except BaseException as error:
             steps.failed(error)
             raise
+        finally:
+            resume = value = None  # likewise
 
     return traced
 

@@ -165,12 +165,13 @@ class Details:
         from prela.core.silent import SUPPRESSION  # they import this module
         from prela.core.span import current_span
 
-        token = current_span.set(SUPPRESSION)  # a traced `redact` would come back here for its own values
+        before = current_span.get()
         try:
+            current_span.set(SUPPRESSION)  # a traced `redact` would come back here for its own values
             self._redact_own(redact)
             return redacted(redact, attributes)
         finally:
-            current_span.reset(token)
+            current_span.set(before)  # not by a token: Ctrl-C may come before that is kept
 
     def _redact_own(self, redact: Redact) -> None:
         self.events = [(name, at, redacted(redact, values)) for name, at, values in self.events]

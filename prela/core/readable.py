@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from contextvars import Token
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from prela.core.details import Details
 from prela.core.local_trace import LocalTrace
@@ -130,6 +130,13 @@ class ReadableSpan:
     def is_recording(self) -> bool:
         """Whether what is set on this span will be seen by anybody."""
         return self._writable is not CLOSED
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        # What holds a span may be copied; the span is one, whoever holds it.
+        return self
 
     def __repr__(self) -> str:
         return f"<Span {self.name!r} {self.status.value} trace_id={self.trace_id} span_id={self.span_id}>"

@@ -60,7 +60,10 @@ def recording_class(settings: "Settings") -> type[Span]:
                 self._end = clock()
                 _reset(self._token)  # type: ignore[arg-type]
                 self._token = None
-                self._writable = CLOSED
+                if self._details is not None:
+                    self._leave(exc)  # `end` was called meanwhile, in a signal handler or another thread
+                    return
+                self._writable = CLOSED  # no call since the question, so nothing has come in between
                 if len(queue) < buffer.limit:
                     queue.append(self)
                 else:
@@ -69,8 +72,9 @@ def recording_class(settings: "Settings") -> type[Span]:
                 # No stack is left for more, so nothing was queued; `settle_current` ends it once there is.
                 self._writable = self._attributes
                 self.__class__ = self._left_class  # type: ignore[assignment]
-            except (ValueError, RuntimeError):
-                # `reset` in another context than `enter`: a copy of it, in which this span is current too.
+            except (ValueError, RuntimeError, TypeError):
+                # `reset` in another context than `enter`, a copy of it, in which this span is current too; or of a span
+                # that was not entered, but made current.
                 self._leave(exc)
             except Exception as error:
                 log.failed("Span.__exit__", error)

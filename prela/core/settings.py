@@ -47,9 +47,9 @@ class Counters:
 
     __slots__ = ("ids", "late_calls", "unsampled")
 
-    def __init__(self, ids: IdGenerator | None = None) -> None:
+    def __init__(self, ids: IdGenerator | None = None, unsampled: Tally | None = None) -> None:
         self.ids: IdGenerator = ids or IdGenerator()
-        self.unsampled: Tally = Tally()
+        self.unsampled: Tally = unsampled or Tally()
         self.late_calls: Tally = Tally()
 
 

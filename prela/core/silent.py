@@ -8,7 +8,7 @@ from functools import partial
 from itertools import count, repeat
 from random import SystemRandom
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from prela.core.details import Complete
 from prela.core.ids import RANDOM_BITS
@@ -160,8 +160,12 @@ class SharedSpan(SilentSpan):
 
     __slots__ = ()
 
+    _one: "ClassVar[SharedSpan | None]" = None
+
     def __new__(cls) -> Self:
-        one = super().__new__(cls)
+        if isinstance(cls._one, cls):
+            return cls._one  # a copy of it, or what was pickled
+        cls._one = one = super().__new__(cls)
         # Entering gives the one there is. `with` calls this with nothing, and an ExitStack with the span, which then is
         # the default of a `next` that never needs one. No frame is made: a fifth less of what such a span costs.
         cls.__enter__ = staticmethod(partial(next, repeat(one)))  # type: ignore[method-assign]
@@ -191,6 +195,8 @@ class UnsampledRoot(SilentSpan):
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._token is NOT_STARTED:
+            return  # made current by others, and left to them
         try:
             if _get() is self or settle_current() is self:
                 _reset(self._token)  # type: ignore[arg-type]

@@ -31,10 +31,13 @@ _INTERRUPTIONS: Final = (RecursionError, KeyboardInterrupt, SystemExit)
 """What may come between a `with` block and our `__exit__`, which then never runs: spans still entered above one that
 these leave were not left out of order, but not left at all."""
 
-_claims: dict[int, object] = {}
-"""Who is ending a span right now, by the span's id(): `setdefault` is atomic, so two threads cannot both."""
+_claims: "dict[int, list[Span]]" = {}
+"""Who is ending a span right now, by the span's id(): `setdefault` is atomic, so two threads cannot both.
 
-_making: dict[int, Details] = {}
+It holds the span: where Ctrl-C comes just before it is taken out, no other span can be at that place in memory later,
+and be taken for this one."""
+
+_making: "dict[int, tuple[Span, Details]]" = {}
 """The details that a span is being given right now, likewise."""
 
 
@@ -193,10 +196,14 @@ class Span(ReadableSpan):
     def _ensure_details(self) -> Details:
         """The details, made if need be; by one of several threads at once."""
         if self._details is None:
-            made = _making.setdefault(id(self), Details())
-            if self._details is None:
-                self._details = made
-            _making.pop(id(self), None)  # after the assignment: who comes later finds that
+            mine = self, Details()
+            try:
+                _, made = _making.setdefault(id(self), mine)
+                if self._details is None:
+                    self._details = made
+            finally:
+                if _making.get(id(self)) is mine:
+                    del _making[id(self)]  # after the assignment: who comes later finds that
         return self._details
 
     def _set_weighed(self, key: str, value: object) -> None:
@@ -237,6 +244,12 @@ class Span(ReadableSpan):
             self.__class__ = self._left_class
         except Exception as failure:
             log.failed("leaving a span", failure)
+        except BaseException:
+            # A signal handler of the user's raised in the middle, or in `redact`: finish, and let it through.
+            if self._writable is not CLOSED:
+                self._finish(self._ensure_details(), error)
+            self._restore(error)
+            raise
 
     def _restore(self, error: BaseException | None) -> None:
         """Make current what was current before, if this is the context, and the order, in which to do so."""
@@ -257,14 +270,13 @@ class Span(ReadableSpan):
     def _finish(
         self, details: Details, error: BaseException | None, *, stream: bool = False, at: int | None = None
     ) -> None:
-        mine = object()
-        if _claims.setdefault(id(self), mine) is not mine:
-            return
+        mine = [self]
         try:
-            if self._writable is not CLOSED:
+            if _claims.setdefault(id(self), mine) is mine and self._writable is not CLOSED:
                 self._finish_once(details, error, stream, self._moment(at))
         finally:
-            del _claims[id(self)]
+            if _claims.get(id(self)) is mine:
+                del _claims[id(self)]
 
     def _finish_once(self, details: Details, error: BaseException | None, stream: bool, end: int) -> None:
         trace = self._trace
@@ -283,7 +295,13 @@ class Span(ReadableSpan):
         self._end = end
         self._writable = CLOSED
         try:
-            self._settle_values(details)
+            try:
+                self._settle_values(details)
+            except RecursionError:
+                raise
+            except BaseException:  # a signal handler of the user's raised in `redact`: the span is over all the same
+                trace.buffer.offer(self, self._extra_bytes(), self._parent is None)
+                raise
             trace.buffer.offer(self, self._extra_bytes(), self._parent is None)
         except RecursionError:
             self._writable = self._attributes  # not ended after all; whoever has the stack to do it will
@@ -298,9 +316,11 @@ class Span(ReadableSpan):
             details.settle_size(self._attributes)
         except RecursionError:
             raise
-        except Exception as failure:
+        except BaseException as failure:
+            self._attributes, details.events, details.status_message = {}, [], None  # nothing that was not seen
+            if not isinstance(failure, Exception):
+                raise
             log.failed("redacting a span", failure)
-            self._attributes, details.events, details.status_message = {}, [], None
 
     def _extra_bytes(self) -> int:
         """Bytes beyond what every span is charged."""

@@ -260,11 +260,12 @@ def _remote(parent: object) -> SpanContext | None:
 
 
 def _is_sampled(settings: Settings, request: SamplingRequest) -> bool:
-    token = current_span.set(SUPPRESSION)  # a traced sampler would come back here for its own spans
+    before = _get()
     try:
+        current_span.set(SUPPRESSION)  # a traced sampler would come back here for its own spans
         return bool(settings.sampler.should_sample(request))
     except Exception as error:
         log.failed("sampler.should_sample", error)
         return True
     finally:
-        current_span.reset(token)
+        current_span.set(before)  # not by a token: Ctrl-C may come before that is kept

@@ -6,7 +6,7 @@ without a loop has a clock of its own. What cannot be known of a span is left ou
 
 import os
 import sys
-from threading import get_ident
+from threading import RLock, get_ident
 from time import monotonic_ns, thread_time_ns
 from typing import Any, Final, NamedTuple
 from weakref import ref
@@ -42,6 +42,8 @@ class Watching:
 
     def __init__(self) -> None:
         self._monitor: Any = None
+        self._monitor_lock = RLock()
+        """Held for a moment when a loop's first span starts, and by `detach`; a signal handler may come in between."""
         self._watchdog = Watchdog(_look, _interval)
 
     # --- spans ------------------------------------------------------------------------------------------------------
@@ -121,17 +123,20 @@ class Watching:
         return ledger, task
 
     def _watch_asyncio(self, loop: Any, on_asyncio: Any, threshold: int) -> Books:
-        if self._monitor is None:
-            self._monitor = on_asyncio.Monitor()
+        watchdog = self._watchdog  # before anything else: see `detach`
+        with self._monitor_lock:
+            if self._monitor is None:
+                self._monitor = on_asyncio.Monitor()
+            sees_steps = self._monitor.start(on_asyncio.runs_steps_of(loop))
         ledger: Books
-        if self._monitor.start(on_asyncio.runs_steps_of(loop)):
+        if sees_steps:
             ledger = Ledger(threshold, get_ident(), settle_hold, on_asyncio.locate)
         else:
             ledger = SampledLedger(threshold, get_ident(), settle_hold)
         ledger.loop = ref(loop)
         on_asyncio.here.ledger = ledger
         on_asyncio.here.exact = ledger if isinstance(ledger, Ledger) else None
-        self._watchdog.add(ledger)
+        self._add(watchdog, ledger)
         return ledger
 
     def _in_trio(self, trio: Any, threshold: float | None) -> "tuple[Books | None, Any] | None":
@@ -139,23 +144,40 @@ class Watching:
         if ledger is None or ledger.loop() is None:
             if threshold is None:
                 return None
+            watchdog = self._watchdog
             ledger = Ledger(int(threshold * 1e9), get_ident(), settle_hold, trio.locate)
             trio.watch(ledger)
-            self._watchdog.add(ledger)
+            self._add(watchdog, ledger)
         return ledger, trio.current_task()
 
+    def _add(self, watchdog: Watchdog, ledger: Books) -> None:
+        """Have a loop looked at; what was known of it before, as from another thread, is closed."""
+        for known in list(watchdog.ledgers.values()):
+            if known.loop() is ledger.loop():
+                known.close()
+        watchdog.add(ledger)
+        if self._watchdog is not watchdog:
+            ledger.close()  # `detach` came in between, and may not have seen it: the next span begins anew
+
     def detach(self) -> None:
-        """Watch nothing any more. Spans that are open now have no answer."""
-        for ledger in list(self._watchdog.ledgers.values()):
+        """Watch nothing any more. Spans that are open now have no answer.
+
+        Loops in other threads go on meanwhile, and may begin to be watched again at any moment. So the steps are no
+        longer seen first, then whoever begins does so with the next watchdog, and then what the last one has is closed:
+        whoever had taken that one before closes his ledger himself (`_add`).
+        """
+        with self._monitor_lock:
+            if self._monitor is not None:
+                self._monitor.stop()
+        before, self._watchdog = self._watchdog, Watchdog(_look, _interval)
+        for ledger in list(before.ledgers.values()):
             ledger.close()
-        self._watchdog.stop()
-        self._watchdog = Watchdog(_look, _interval)
-        if self._monitor is not None:
-            self._monitor.stop()
+        before.stop()
         accounts.clear()
 
     def forget(self) -> None:
         """After a fork, in the child: the thread is gone, and no span of the parent's ends here."""
+        self._monitor_lock = RLock()
         for ledger in self._watchdog.ledgers.values():
             ledger.close()
         self._watchdog = Watchdog(_look, _interval)

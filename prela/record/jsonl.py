@@ -28,15 +28,17 @@ def encode(record: SpanRecord) -> bytes:
 
 def encode_lines(records: Sequence[SpanRecord]) -> bytes:
     """Return what `encode` returns for each, one after the other."""
-    return encode_plain_lines(records) if are_json_already(records) else b"".join(map(encode, records))
+    if are_json_already(records):
+        try:
+            return encode_plain_lines(records)
+        except Exception:
+            pass  # one by one, then
+    return b"".join(map(encode, records))
 
 
 def encode_plain_lines(records: Sequence[SpanRecord]) -> bytes:
-    """`encode_lines`, for records that `are_json_already`."""
-    try:
-        return _encoder.encode_lines(records)
-    except Exception:
-        return b"".join(map(encode, records))
+    """`encode_lines`, for records that `are_json_already`. Raises where that was not the whole truth (a surrogate)."""
+    return _encoder.encode_lines(records)
 
 
 def are_json_already(records: Iterable[SpanRecord]) -> bool:

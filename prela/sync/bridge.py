@@ -95,6 +95,9 @@ class Bridge:
         finally:
             self._ended.set()
             self._ready.set()
+            for worker in self.workers:
+                if not worker.is_over:  # its loop could not be made, as without file descriptors
+                    worker.never_ran()
             self._answer_if_ended()
 
     def _run_worker(self) -> None:
