@@ -180,6 +180,29 @@ class TestOnEveryLoop:
             "cancelled": 1,
         }
 
+    async def test_siblings_that_wake_in_the_moment_of_a_failure_were_cancelled_for_it(
+        self, tracer: prela.Tracer, prela_spans: Recorder
+    ) -> None:
+        """What they slept in ends at that moment too, by a deadline of its own; that is none of theirs."""
+
+        async def child(number: int) -> None:
+            await anyio.sleep_until(moment)
+            if number == 1:
+                raise ValueError
+            await anyio.sleep_forever()
+
+        for _ in range(5):
+            moment = anyio.current_time() + 0.005
+            with pytest.raises(ExceptionGroup):
+                async with tracer.task_group("group") as group:
+                    for number in range(3):
+                        group.start_soon(child, number, name=f"child {number}")
+            cancelled = [record for record in prela_spans.records if record.status == "cancelled"]
+            assert {cancel_of(record)["cause"] for record in cancelled} == {"sibling_failed"}
+            assert {cancel_of(record)["by"] for record in cancelled} == {"child 1"}
+            assert prela_spans["group"].attributes["prela.group.cancelled"] == len(cancelled) == 2
+            prela_spans.clear()
+
     async def test_a_cancel_by_another_task_names_it_and_its_span(
         self, tracer: prela.Tracer, prela_spans: Recorder
     ) -> None:

@@ -114,12 +114,12 @@ def _by_own_deadline(group: GroupFacts) -> Cancellation:
 
 
 def _explain_trio(error: Any) -> Cancellation:
-    error = _one_that_knows(error)
-    source: str = getattr(error, "source", "unknown")  # trio 0.31 and newer
-    cause, reason = _TRIO_CAUSES.get(source, "unknown"), getattr(error, "reason", None)
+    known = _in_force() or _one_that_knows(error)
+    source: str = getattr(known, "source", "unknown")  # trio 0.31 and newer
+    cause, reason = _TRIO_CAUSES.get(source, "unknown"), getattr(known, "reason", None)
     if source == "KeyboardInterrupt":
         return Cancellation(cause, reason or source)
-    described = getattr(error, "source_task", None)
+    described = getattr(known, "source_task", None)
     if described is None:
         return Cancellation(cause, reason)
     match = _TRIO_TASK.fullmatch(described)
@@ -129,6 +129,19 @@ def _explain_trio(error: Any) -> Cancellation:
     if cause == "sibling_failed" and task_id in failed_tasks:
         return Cancellation(cause, reason, *failed_tasks[task_id])
     return Cancellation(cause, reason, name, task_spans.span_of(name, task_id=task_id))
+
+
+def _in_force() -> Any:
+    """What trio has noted of the cancellation that is in force in this task, where it lets that be seen.
+
+    The exception itself tells of the scope it was raised for. That may be one further in, which has let it through
+    since the task is cancelled from outside as well: as that of a `sleep` which was over in the same moment.
+    """
+    try:
+        status = sys.modules["trio"].lowlevel.current_task()._cancel_status
+        return status._scope._cancel_reason if status.effectively_cancelled else None
+    except (AttributeError, RuntimeError):
+        return None
 
 
 def _one_that_knows(error: Any) -> Any:

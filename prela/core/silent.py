@@ -195,14 +195,14 @@ class UnsampledRoot(SilentSpan):
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._token is NOT_STARTED:
-            return  # made current by others, and left to them
         try:
             if _get() is self or settle_current() is self:
                 _reset(self._token)  # type: ignore[arg-type]
                 return
         except (ValueError, RuntimeError):
             pass  # left in another context than it was entered in
+        except TypeError:
+            return  # it was not entered, but made current by others, and is left to them
         self.__class__ = LeftUnsampledRoot
 
     @property
