@@ -851,3 +851,18 @@ def test_keys_are_texts_in_the_record_whatever_was_set_before(
     attributes = prela_spans["span"].attributes
     assert attributes == {"user": 1, "Word.ALPHA": 2}
     assert {type(key) for key in attributes} == {str}
+
+
+class Speechless:
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+def test_a_name_or_a_key_that_is_no_text_costs_no_span(tracer: prela.Tracer, prela_spans: Recorder) -> None:
+    with tracer.span(Speechless()) as span:  # type: ignore[arg-type]
+        span.set_attribute(Speechless(), 1)  # type: ignore[arg-type]
+    with tracer.span(10**5000):  # type: ignore[arg-type]
+        pass
+    first, second = prela_spans.records
+    assert (first.name, first.attributes) == (said := "<Speechless: RuntimeError in __str__>", {said: 1})
+    assert second.name == "<int: ValueError in __str__>"

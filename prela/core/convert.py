@@ -54,8 +54,8 @@ def record_of(span: Span) -> SpanRecord:
         trace_id=trace._hex_id or trace.hex_id,
         span_id=span_id(span._index),
         parent_span_id=parent_id,
-        name=name if type(name) is str else str(name),
-        span_type=span_type._value_ if type(span_type) is SpanType else str(span_type),
+        name=name if type(name) is str else _text(name),
+        span_type=span_type._value_ if type(span_type) is SpanType else _text(span_type),
         status="success" if details is None or details.status is None else str(details.status),
         status_message=None if details is None else details.status_message,
         start_time_unix_nano=span._start + trace.epoch,
@@ -104,7 +104,15 @@ def _checked(attributes: dict[str, Any]) -> dict[str, Any]:
                 break
         else:
             return attributes
-    return {str(key)[:_KEY_LENGTH]: snapshot(value) for key, value in attributes.items()}
+    return {_text(key)[:_KEY_LENGTH]: snapshot(value) for key, value in attributes.items()}
+
+
+def _text(value: object) -> str:
+    """What should have been a text, as one."""
+    try:
+        return str(value)
+    except Exception as error:
+        return f"<{type(value).__name__}: {type(error).__name__} in __str__>"
 
 
 def _are_right(keys: Mapping[str, Any]) -> bool:
