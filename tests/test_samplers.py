@@ -403,3 +403,38 @@ def test_an_unsampled_span_takes_every_call_and_keeps_none(tracer: prela.Tracer)
             raise ValueError
     assert spans.names == []
     assert spans._settings.counters.late_calls.value == 0
+
+
+@pytest.mark.parametrize("wrap", [lambda sampler: sampler, prela.ParentBased])
+@pytest.mark.parametrize("ratio", [0.0, 0.01, 0.5, 0.99, 1.0])
+def test_ids_told_to_others_decide_as_the_ratio_did(tracer: prela.Tracer, ratio: float, wrap: Any) -> None:
+    """So that a service behind this one, which decides by the same ratio, decides alike."""
+    bound = round(ratio * 2**56)
+    with recording(sampler=wrap(prela.TraceIdRatio(ratio))) as spans:
+        told = []
+        for _ in range(200):
+            with tracer.span("root"):
+                told.append(prela.inject({})["traceparent"])
+    seen = {(int(header[3:35], 16) % 2**56 < bound, header[-2:] == "01") for header in told}
+    assert seen <= {(True, True), (False, False)}
+    assert len({header[3:35] for header in told}) == 200
+    assert sum(header[-2:] == "01" for header in told) == len(spans)
+    if ratio == 0.5:
+        assert 60 < len(spans) < 140
+
+
+@pytest.mark.parametrize("kind", [prela.AlwaysOn, prela.AlwaysOff, prela.TraceIdRatio, prela.ParentBased])
+def test_a_sampler_made_of_one_of_ours_is_asked(tracer: prela.Tracer, kind: Any) -> None:
+    asked = []
+
+    class Own(kind):  # type: ignore[misc]
+        def should_sample(self, request: Any) -> bool:
+            asked.append(request.name)
+            return request.name == "wanted"
+
+    argument = {prela.TraceIdRatio: (0.5,), prela.ParentBased: (prela.AlwaysOff(),)}.get(kind, ())
+    with recording(sampler=Own(*argument)) as spans:
+        for name in ("wanted", "unwanted"):
+            with tracer.span(name):
+                pass
+    assert (asked, spans.names) == (["wanted", "unwanted"], ["wanted"])
