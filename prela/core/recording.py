@@ -60,11 +60,13 @@ def recording_class(settings: "Settings") -> type[Span]:
                 self._end = clock()
                 _reset(self._token)  # type: ignore[arg-type]
                 self._token = None
+                has_room = len(queue) < buffer.limit
+                # From here on nothing is called until it is queued: no signal handler and no thread comes in between.
                 if self._details is not None:
-                    self._leave(exc)  # `end` was called meanwhile, in a signal handler or another thread
+                    self._leave(exc)  # one has, and called `end`
                     return
-                self._writable = CLOSED  # no call since the question, so nothing has come in between
-                if len(queue) < buffer.limit:
+                self._writable = CLOSED
+                if has_room:
                     queue.append(self)
                 else:
                     buffer.offer(self, 0, self._parent is None)
