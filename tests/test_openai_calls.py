@@ -244,3 +244,15 @@ async def test_a_hundred_streams_at_once_end_as_they_were_meant_to(
         times(record)
     assert len(prela_spans) == 200
     assert late_calls(prela_spans) == 0
+
+
+def test_a_stream_that_is_taken_up_again_says_from_where(client: openai.OpenAI, prela_spans: Recorder) -> None:
+    kept = client.responses.create(**INPUT)
+    prela_spans.clear()
+    for options in ({"stream": True, "starting_after": 42}, {"stream": True}, {}):
+        with client.responses.with_streaming_response.retrieve(kept.id, **options):
+            pass
+    resumed, *others = prela_spans.records
+    assert resumed.name == "fetch_response"
+    assert resumed.attributes["gen_ai.request.stream_cursor"] == "42"
+    assert all("gen_ai.request.stream_cursor" not in record.attributes for record in others)

@@ -110,6 +110,9 @@ def describe(request: Request) -> Operation:
         attributes[semconv.OPENAI_API_TYPE] = CHAT if api == CHAT else RESPONSES
     if api == FETCH:
         attributes[semconv.RESPONSE_ID] = _segments(request)[1]
+        cursor = request.query.get("starting_after")
+        if isinstance(cursor, int | str):
+            attributes[semconv.REQUEST_STREAM_CURSOR] = str(cursor)
     attributes.update(_parameters(api, body))
     if request.path in _PATH_OUTPUT_TYPES:
         attributes[semconv.OUTPUT_TYPE] = _PATH_OUTPUT_TYPES[request.path]

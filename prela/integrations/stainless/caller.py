@@ -59,7 +59,8 @@ class Caller:
         streamed = bool(kwargs.get("stream"))
         url = client.base_url
         body = _body_of(options)
-        request = Request(str(options.method).upper(), _path_of(str(options.url), url), body, str(url.host), streamed)
+        path, query = _path_of(str(options.url), url), _query_of(options)
+        request = Request(str(options.method).upper(), path, body, str(url.host), streamed, query)
         operation = self.provider.describe(request)
         attributes = {
             **operation.attributes,
@@ -98,6 +99,11 @@ def _body_of(options: Any) -> Mapping[str, Any]:
     body = options.json_data if isinstance(options.json_data, Mapping) else {}
     extra = getattr(options, "extra_json", None)
     return {**body, **extra} if isinstance(extra, Mapping) else body
+
+
+def _query_of(options: Any) -> Mapping[str, Any]:
+    query = getattr(options, "params", None)
+    return query if isinstance(query, Mapping) else {}
 
 
 def _path_of(url: str, base: Any) -> str:

@@ -17,6 +17,7 @@ class Request(NamedTuple):
     """The JSON body; empty for none."""
     host: str
     streamed: bool
+    query: Mapping[str, Any] = {}
 
 
 class Operation(NamedTuple):
