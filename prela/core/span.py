@@ -333,7 +333,10 @@ class CarefulSpan(Span):
 
     __slots__ = ()
 
-    __exit__ = Span.__exit__  # and not that of a quicker class after this
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._leave(exc)  # and not as a quicker class would that comes after this
 
     def set_attribute(self, key: str, value: object) -> None:
         """Record a value under a name, as it is now; later changes of the object are not seen."""

@@ -1,5 +1,6 @@
 """Time and ids that a test can foretell."""
 
+from collections.abc import Callable
 from itertools import count
 
 from prela.core.ids import IdGenerator
@@ -28,7 +29,7 @@ class CountingIds(IdGenerator):
     def __init__(self) -> None:
         super().__init__()
         trace_ids = count(1)
-        self.draw = lambda bits: next(trace_ids)
+        self.draw: Callable[[int], int] = lambda bits: next(trace_ids)
 
     def new_trace_id(self, lower: int | None = None) -> int:
         return self.draw(128) if lower is None else lower
