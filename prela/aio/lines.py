@@ -19,7 +19,7 @@ async def write_lines(records: Sequence[SpanRecord], write: Callable[[bytearray]
     lines = bytearray()
     for begin in range(0, len(records), CHUNK):
         chunk = records[begin : begin + CHUNK]
-        plain = _plain_lines(chunk)
+        plain = jsonl.plain_lines(chunk)
         if plain is not None:
             lines += plain
             await give_way()
@@ -42,14 +42,6 @@ async def lines_of(records: Sequence[SpanRecord]) -> bytearray:
 
     await write_lines(records, keep)
     return found
-
-
-def _plain_lines(records: Sequence[SpanRecord]) -> bytes | None:
-    """The lines of records that can be encoded as they are; None where one cannot."""
-    try:
-        return jsonl.encode_plain_lines(records) if jsonl.are_json_already(records) else None
-    except Exception:
-        return None
 
 
 def _line(record: SpanRecord) -> bytes:

@@ -18,7 +18,7 @@ _decoder = msgspec.json.Decoder(SpanRecord)
 
 def encode(record: SpanRecord) -> bytes:
     """Return the record as one line of UTF-8 JSON that ends in a newline."""
-    if are_json_already((record,)):
+    if _are_json_already((record,)):
         try:
             return _encoder.encode(record) + b"\n"
         except Exception:
@@ -28,30 +28,16 @@ def encode(record: SpanRecord) -> bytes:
 
 def encode_lines(records: Sequence[SpanRecord]) -> bytes:
     """Return what `encode` returns for each, one after the other."""
-    if are_json_already(records):
-        try:
-            return encode_plain_lines(records)
-        except Exception:
-            pass  # one by one, then
-    return b"".join(map(encode, records))
+    plain = plain_lines(records)
+    return b"".join(map(encode, records)) if plain is None else plain
 
 
-def encode_plain_lines(records: Sequence[SpanRecord]) -> bytes:
-    """`encode_lines`, for records that `are_json_already`. Raises where that was not the whole truth (a surrogate)."""
-    return _encoder.encode_lines(records)
-
-
-def are_json_already(records: Iterable[SpanRecord]) -> bool:
-    """True for the common spans: short, flat values that JSON has words for."""
-    resource = None  # most records share theirs
-    for record in records:
-        if record.events or record.links or record.scope or record.otlp or not _all_plain(record.attributes):
-            return False
-        if record.resource is not resource:
-            resource = record.resource
-            if not _all_plain(resource):
-                return False
-    return True
+def plain_lines(records: Sequence[SpanRecord]) -> bytes | None:
+    """`encode_lines` in one go, for records that can be encoded as they are; None where one cannot."""
+    try:
+        return _encoder.encode_lines(records) if _are_json_already(records) else None
+    except Exception:
+        return None  # a lone surrogate, or what an exporter's user put there
 
 
 def decode(line: bytes | str) -> SpanRecord:
@@ -108,6 +94,19 @@ def latest(records: Iterable[SpanRecord]) -> list[SpanRecord]:
         if key not in kept or kept[key].status == "pending":
             kept[key] = record
     return list(kept.values())
+
+
+def _are_json_already(records: Iterable[SpanRecord]) -> bool:
+    """True for the common spans: short, flat values that JSON has words for."""
+    resource = None  # most records share theirs
+    for record in records:
+        if record.events or record.links or record.scope or record.otlp or not _all_plain(record.attributes):
+            return False
+        if record.resource is not resource:
+            resource = record.resource
+            if not _all_plain(resource):
+                return False
+    return True
 
 
 def _all_plain(values: Mapping[str, Any]) -> bool:
