@@ -18,7 +18,7 @@ from prela.core import log
 from prela.core.convert import _known_keys, record_of
 from prela.core.settings import Settings
 from prela.core.silent import NO_SPAN
-from prela.core.span import _claims, current_span
+from prela.core.span import current_span
 from prela.record.model import SpanRecord
 from prela.testing import Recorder, TickingClock, recording
 
@@ -800,18 +800,85 @@ def test_ctrl_c_in_redact_ends_the_span_without_what_redact_has_not_seen(tracer:
     ]
 
 
-def test_a_claim_that_ctrl_c_left_behind_is_nobody_elses(tracer: prela.Tracer, prela_spans: Recorder) -> None:
-    with tracer.span("first") as first:
-        first.set_status("success")
-        mine = [first]
-        _claims[id(first)] = mine  # what an interrupt before the very last step leaves
-    try:
-        for number in range(100):
+class Interrupted(dict[int, Any]):
+    """What is known by the `id()` of a span, where Ctrl-C comes just before an entry is taken out."""
+
+    is_pressed = False
+
+    def get(self, key: int, default: Any = None) -> Any:
+        if self.is_pressed:
+            self.is_pressed = False
+            raise KeyboardInterrupt
+        return super().get(key, default)
+
+
+@pytest.mark.parametrize("name", ["_claims", "_making"])
+def test_what_ctrl_c_leaves_behind_of_a_span_is_no_later_ones(
+    tracer: prela.Tracer, prela_spans: Recorder, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Spans have the same place in memory one after the other, and are known by it while they end."""
+    known = Interrupted()
+    monkeypatch.setattr(f"prela.core.span.{name}", known)
+    with tracer.span("outside"):
+        try:
+            with tracer.span("interrupted") as span:
+                if name == "_claims":
+                    span.set_attribute("long way", [1])
+                known.is_pressed = True
+                span.add_event("of the interrupted")
+        except KeyboardInterrupt:
+            pass
+        assert not known.is_pressed
+        assert known  # the entry is still there
+        del span
+        prela_spans.clear()
+        for _ in range(100):
             with tracer.span("later") as later:
-                later.add_event(str(number))
-        assert prela_spans.names.count("later") == 100
-    finally:
-        del _claims[id(first)]
+                later.add_event("its own")
+            del later
+    found = [record for record in prela_spans.records if record.name == "later"]
+    assert len(found) == 100
+    assert {(record.status, tuple(event.name for event in record.events)) for record in found} == {
+        ("success", ("its own",))
+    }
+
+
+class InterruptedVariable:
+    """The current span, where Ctrl-C comes once between its being set and the token's being kept."""
+
+    def __init__(self) -> None:
+        self.is_pressed = True
+        self.get, self.reset = current_span.get, current_span.reset
+
+    def set(self, value: Any) -> Any:
+        token = current_span.set(value)
+        if self.is_pressed:
+            self.is_pressed = False
+            raise KeyboardInterrupt
+        return token
+
+
+class Asked:
+    def should_sample(self, request: prela.SamplingRequest) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("where", "options"), [("span", {"redact": lambda value: value}), ("tracer", {"sampler": Asked()})]
+)
+def test_ctrl_c_while_tracing_is_suppressed_for_a_moment_leaves_it_on(
+    tracer: prela.Tracer, monkeypatch: pytest.MonkeyPatch, where: str, options: dict[str, Any]
+) -> None:
+    with recording(**options) as spans:
+        variable = InterruptedVariable()
+        monkeypatch.setattr(f"prela.core.{where}.current_span", variable)
+        with pytest.raises(KeyboardInterrupt), tracer.span("interrupted", attributes={"a": 1}):
+            pass
+        assert not variable.is_pressed
+        assert prela.get_current_span() is NO_SPAN
+        with tracer.span("after"):
+            pass
+        assert spans.names[-1:] == ["after"]
 
 
 class Column:
