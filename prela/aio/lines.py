@@ -18,13 +18,13 @@ async def write_lines(records: Sequence[SpanRecord], write: Callable[[bytearray]
     """Have the lines of all records written, some at a time. Raises what `write` does."""
     lines = bytearray()
     for begin in range(0, len(records), CHUNK):
-        chunk = records[begin : begin + CHUNK]
-        plain = jsonl.plain_lines(chunk)
+        end = min(begin + CHUNK, len(records))
+        plain = jsonl.plain_lines(records, begin, end)
         if plain is not None:
             lines += plain
             await give_way()
         else:
-            for record in chunk:  # each may be large
+            for record in records[begin:end]:  # each may be large
                 lines += _line(record)
                 await give_way()
         if len(lines) >= _PIECE:

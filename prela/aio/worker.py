@@ -5,7 +5,7 @@ speak of losses `core.outage`'s. It runs in whatever loop `run` is awaited in.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -21,16 +21,18 @@ from prela.aio.waking import caller_into_this_loop
 from prela.core import log
 from prela.core.buffer import ENCODE_FAILED, EXPORT_FAILED, SHUTDOWN, Buffer
 from prela.core.context import suppress
-from prela.core.convert import record_of, summary_record
+from prela.core.convert import move_plain, record_of, summary_record
 from prela.core.outage import Outage
 from prela.core.settings import Settings
 from prela.core.shared import Share
 from prela.core.spool import Spool, spool_name
 from prela.core.statistics import ExporterStatistics
 from prela.core.tail import UNSAMPLED
+from prela.record.jsonl import CheckedRecords
 
 if TYPE_CHECKING:
     from prela.core.span import Span
+    from prela.record.model import SpanRecord
 
 _POLL: Final = 0.1
 """Seconds between looks at the buffer. Ending a span wakes nobody, so a full batch is seen at the next look."""
@@ -302,46 +304,55 @@ class Worker:
 
     async def _hand_on(self, spans: "list[Span]", position: int) -> None:
         """Make records of spans, which the list loses, and hand them to the exporters: in parts, if they are heavy."""
-        begun = heavy = 0
-        records: list[Any] = []
-        texts: set[Share] = set()
-        total = len(spans)
         spans.reverse()
-        for done in range(1, total + 1):
-            # Each is let go of once its record is made: a batch of objects that die together would have the garbage
-            # collector run, as the records come, for nothing.
+        while spans:
+            left = len(spans)
+            records = CheckedRecords()
+            texts: set[Share] = set()
+            heavy, turn = 0, CHUNK
+            while spans and heavy <= _HEAVY:
+                before = len(spans)
+                size = self._make_records(spans, records, texts, turn)
+                heavy += size
+                turn -= before - len(spans)
+                if turn <= 0 or (size and is_turn_over()):
+                    turn = CHUNK
+                    await give_way()
+            if self._tail is None:
+                position = self.outcomes.batched
+                self.outcomes.batched += left - len(spans)
+            if records:
+                self._dispatch(records, position, heavy, self._deliveries)
+            if texts:
+                self.buffer.settle()
+
+    def _make_records(self, spans: "list[Span]", records: CheckedRecords, texts: set[Share], most: int) -> int:
+        """Make records of up to so many spans, until one needed more than most do; return the bytes that it was charged
+        beyond the ordinary, but for texts charged before."""
+        size = 0
+        try:
+            if move_plain(spans, records, most):
+                return 0
             span = spans.pop()
-            size = 0
             if (details := span._details) is not None:
                 new = [share for share in details.shares if share not in texts]
                 texts.update(new)
                 size = span._extra_bytes() + sum(share.size for share in new)
             verdict = span._trace.verdict
-            if verdict is not None and not verdict.keeps:
-                self._refuse(verdict.why, 1)  # decided under settings before these
+            if verdict is None or verdict.keeps:
+                record = record_of(span)
+                records.unplain.add(len(records))
+                records.append(record)
             else:
-                try:
-                    records.append(record_of(span))
-                except Exception as error:
-                    log.failed("making a record", error)
-                    self.outcomes.lose(ENCODE_FAILED, 1)
-            heavy += size
-            if done % CHUNK == 0 or (size and is_turn_over()):
-                await give_way()
-            if done == total or heavy > _HEAVY:
-                if self._tail is None:
-                    position = self.outcomes.batched
-                    self.outcomes.batched += done - begun
-                if records:
-                    self._dispatch(records, position, heavy, self._deliveries)
-                begun, heavy, records = done, 0, []
-                if texts:
-                    texts = set()
-                    self.buffer.settle()
+                self._refuse(verdict.why, 1)  # decided under settings before these
+        except Exception as error:
+            log.failed("making a record", error)
+            self.outcomes.lose(ENCODE_FAILED, 1)
+        return size
 
     def _dispatch(
         self,
-        records: list[Any],
+        records: "Sequence[SpanRecord]",
         position: int,
         heavy_bytes: int,
         deliveries: list[Delivery],

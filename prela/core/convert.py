@@ -1,16 +1,19 @@
 """From the span a program held to the record that is exported. Runs in the worker, never in the user's code."""
 
-from collections.abc import Mapping
 from sys import intern
 from typing import Any, Final
 
 from msgspec.structs import force_setattr, replace
 
 from prela.core.details import Details
+from prela.core.ids import BLOCK_BITS, WITHIN_BLOCK
+from prela.core.local_trace import LocalTrace
+from prela.core.readable import ReadableSpan
 from prela.core.settings import Settings
 from prela.core.span import Span
 from prela.core.span_context import Link
 from prela.record.enums import SpanType
+from prela.record.jsonl import CheckedRecords, is_plain
 from prela.record.model import SpanEvent, SpanLink, SpanRecord
 from prela.record.text import PENDING_AGE
 from prela.record.values import snapshot
@@ -20,60 +23,113 @@ CUTS: Final = "prela.cuts"
 _KEY_LENGTH: Final = 1_024
 _LARGE: Final = 1 << 63
 _KEYS_KNOWN: Final = 4_096
-_TEXTS: Final = frozenset({str})
-_known_keys: set[str] = set()
-"""Keys that were found right before. Programs have few, and to look at each again takes a fifth of making a record."""
+_known_keys: dict[str, str] = {}
+"""Keys that were found right before, each under itself: programs have few. One that is found to be the very object
+need not even be asked for its type."""
 INCOMPLETE: Final = "prela.trace.incomplete"
 
 
 def record_of(span: Span) -> SpanRecord:
     """Return the record of an ended span, and let go of the span's parent, so that no chain of spans is kept alive."""
-    trace = span._trace
-    settings = trace.settings
-    span_id = settings.counters.ids.span_id
-    # One C call copies the items: a thread that lost the race with `end` may still be writing.
-    attributes = _checked(span._attributes.copy())
-    parent = span._parent
-    if parent is None:
-        parent_id = trace.parent_id
-        if trace.incomplete:
-            attributes[INCOMPLETE] = True
-    elif isinstance(parent, str):
-        parent_id = parent
-    else:
-        parent_id = span._parent = span_id(parent._index)
-    name, span_type, details = span.name, span.span_type, span._details
-    if details is not None:
-        if details.deferred:
-            details.complete(attributes, settings.limits)
-        if details.cuts:
-            attributes[CUTS] = details.cuts
-    # Fifteen arguments are the most that CPython passes by name without making a dict of them, which takes thrice as
-    # long; two that most spans leave at their defaults come afterwards.
-    record = SpanRecord(
-        trace_id=trace._hex_id or trace.hex_id,
-        span_id=span_id(span._index),
-        parent_span_id=parent_id,
-        name=name if type(name) is str else _text(name),
-        span_type=span_type._value_ if type(span_type) is SpanType else _text(span_type),
-        status="success" if details is None or details.status is None else str(details.status),
-        status_message=None if details is None else details.status_message,
-        start_time_unix_nano=span._start + trace.epoch,
-        end_time_unix_nano=span._end + trace.epoch,
-        attributes=attributes,
-        events=() if details is None else _events(details, trace.epoch),
-        links=() if details is None else tuple([_link(link) for link in details.links]),
-        service_name=settings.service_name,
-        resource=settings.resource,
-        trace_state=trace.trace_state,
-    )
-    if details is not None:
-        force_setattr(record, "kind", intern(str(details.kind)))  # interned: a default is omitted by identity
-        force_setattr(record, "dropped", _dropped(details))
-        if details.scope:
-            force_setattr(record, "scope", details.scope)
-            force_setattr(record, "otlp", details.otlp)
+    records = CheckedRecords()
+    _move([span], records, 1, stop=False)
+    (record,) = records
+    if (details := span._details) is not None:
+        _dress(record, details, span._trace)
     return record
+
+
+def move_plain(spans: list[Span], records: CheckedRecords, most: int) -> bool:
+    """Take up to so many ended spans from the end of one list, and add their records to the other.
+
+    False if it stopped before a span that is not like most: with `Details`, or with a verdict of tail sampling.
+
+    Raises:
+        Exception: A span could not be made a record; it is taken, and those after it are still there.
+    """
+    return _move(spans, records, most, stop=True)
+
+
+def _move(spans: list[Span], records: CheckedRecords, most: int, *, stop: bool) -> bool:
+    # A span is let go of as its record is made: a batch of objects that die together would have the garbage collector
+    # run, as the records come, for nothing. What spans have in common is looked up when it changes.
+    known, least, largest, block_number = _known_keys, -_LARGE, _LARGE, -1
+    trace = settings = parent = None
+    for _ in range(min(most, len(spans))):
+        span = spans.pop()
+        if span._trace is not trace:
+            trace = span._trace
+            if stop and trace.verdict is not None:
+                spans.append(span)
+                return False
+            if trace.settings is not settings:
+                settings = trace.settings
+                ids = settings.counters.ids
+                block_number = -1
+                service_name, resource = settings.service_name, settings.resource
+                resource_is_plain = is_plain(resource)
+            trace_id, trace_state, epoch = trace.hex_id, trace.trace_state, trace.epoch
+        if stop and span._details is not None:
+            spans.append(span)
+            return False
+        # One C call copies the items: a thread that lost the race with `end` may still be writing.
+        attributes = span._attributes.copy()
+        plain = resource_is_plain
+        try:
+            for key, value in attributes.items():
+                if known[key] is not key and type(key) is not str:
+                    raise KeyError(key)
+                kind = type(value)
+                if kind is str:
+                    continue
+                if kind is int:
+                    if not least < value < largest:
+                        raise KeyError(key)
+                elif kind is float:
+                    if value - value != 0.0:  # nan, or an infinity
+                        plain = False
+                elif kind is not bool:
+                    plain = False
+        except Exception:  # a key not known, or too strange to be looked up
+            attributes, plain = _looked_at(attributes), False
+        if span._parent is not parent:
+            parent = span._parent
+            parent_id = ids.span_id(parent._index) if isinstance(parent, ReadableSpan) else parent
+        if parent is None:
+            above = trace.parent_id
+            if trace.incomplete:
+                attributes[INCOMPLETE] = True
+        else:
+            above = span._parent = parent_id
+        index = span._index
+        if index >> BLOCK_BITS != block_number:
+            block_number = index >> BLOCK_BITS
+            block = ids.block(block_number)
+        name, span_type = span.name, span.span_type
+        if not plain:
+            records.unplain.add(len(records))
+        records.append(
+            SpanRecord(
+                trace_id,
+                block[index & WITHIN_BLOCK],
+                above,
+                name if type(name) is str else _text(name),
+                span_type._value_ if type(span_type) is SpanType else _text(span_type),
+                "success",
+                None,
+                span._start + epoch,
+                span._end + epoch,
+                attributes,
+                (),
+                (),
+                service_name,
+                resource,
+                "internal",
+                1,
+                trace_state,
+            )
+        )
+    return True
 
 
 def pending_record_of(span: Span) -> SpanRecord:
@@ -96,15 +152,18 @@ def pending_record_of(span: Span) -> SpanRecord:
     return replace(record_of(seen), status="pending", end_time_unix_nano=None)
 
 
-def _checked(attributes: dict[str, Any]) -> dict[str, Any]:
-    """The attributes, made right where the quick way of `set_attribute` took what it did not look at."""
-    if _TEXTS.issuperset(map(type, attributes)) and (_known_keys.issuperset(attributes) or _are_right(attributes)):
-        for value in attributes.values():
-            if type(value) is int and not -_LARGE < value < _LARGE:
-                break
-        else:
-            return attributes
-    return {_text(key)[:_KEY_LENGTH]: snapshot(value) for key, value in attributes.items()}
+def _looked_at(attributes: dict[str, Any]) -> dict[str, Any]:
+    """The attributes, made right where the quick way of `set_attribute` took what it did not look at: keys, and ints.
+
+    What was right is known from now on.
+    """
+    found = {
+        _text(key)[:_KEY_LENGTH]: snapshot(value) if type(value) is int else value for key, value in attributes.items()
+    }
+    if len(_known_keys) > _KEYS_KNOWN:
+        _known_keys.clear()
+    _known_keys.update(zip(found, found, strict=True))
+    return found
 
 
 def _text(value: object) -> str:
@@ -115,13 +174,25 @@ def _text(value: object) -> str:
         return f"<{type(value).__name__}: {type(error).__name__} in __str__>"
 
 
-def _are_right(keys: Mapping[str, Any]) -> bool:
-    if any(len(key) > _KEY_LENGTH for key in keys):
-        return False
-    if len(_known_keys) > _KEYS_KNOWN:
-        _known_keys.clear()
-    _known_keys.update(keys)
-    return True
+def _dress(record: SpanRecord, details: Details, trace: LocalTrace) -> None:
+    """Add what most spans do not have. `force_setattr`: nobody has seen the record yet."""
+    if details.deferred:
+        details.complete(record.attributes, trace.settings.limits)
+    if details.cuts:
+        record.attributes[CUTS] = details.cuts
+    if details.status is not None:
+        force_setattr(record, "status", str(details.status))
+    force_setattr(record, "status_message", details.status_message)
+    force_setattr(record, "kind", intern(str(details.kind)))  # interned: a default is omitted by identity
+    if details.events:
+        force_setattr(record, "events", _events(details, trace.epoch))
+    if details.links:
+        force_setattr(record, "links", tuple([_link(link) for link in details.links]))
+    if counts := _dropped(details):
+        force_setattr(record, "dropped", counts)
+    if details.scope:
+        force_setattr(record, "scope", details.scope)
+        force_setattr(record, "otlp", details.otlp)
 
 
 def _events(details: Details, epoch: int) -> tuple[SpanEvent, ...]:

@@ -17,12 +17,13 @@ from prela.core.tally import peek
 RANDOM_BITS: Final = 56
 """The lower bits of a trace id, which W3C Trace Context Level 2 ("Random Trace ID Flag") holds to be random."""
 
-_BLOCK_BITS: Final = 6
-_BLOCK: Final = 1 << _BLOCK_BITS
-"""Ids made at once. Spans are exported nearly in the order of their indexes, so the next is mostly at hand."""
+BLOCK_BITS: Final = 6
+WITHIN_BLOCK: Final = (1 << BLOCK_BITS) - 1
+"""The bits of an index that say which id of its block it has. A block is made at once: spans are exported nearly in the
+order of their indexes, so the next is mostly at hand."""
 _BLOCKS_KEPT: Final = 256
-_DIGITS: Final = 16
-_INVALID: Final = "0" * _DIGITS
+_BYTES: Final = 8
+_INVALID: Final = "00" * _BYTES
 
 
 class IdGenerator:
@@ -46,16 +47,19 @@ class IdGenerator:
 
     def span_id(self, index: int) -> str:
         """The span id for an index: 16 hexadecimal digits, never all zero, which W3C Trace Context reserves."""
-        block = self._blocks.get(index >> _BLOCK_BITS) or self._make_block(index >> _BLOCK_BITS)
-        return block[index & _BLOCK - 1]
+        return self.block(index >> BLOCK_BITS)[index & WITHIN_BLOCK]
+
+    def block(self, number: int) -> list[str]:
+        """The span ids for the indexes that begin with these bits, in their order."""
+        return self._blocks.get(number) or self._make_block(number)
 
     def _make_block(self, number: int) -> list[str]:
         if len(self._blocks) >= _BLOCKS_KEPT:
             self._blocks.clear()
-        stream = shake_128(self._seed + number.to_bytes(8)).hexdigest(_BLOCK * _DIGITS // 2)
-        block = [stream[begin : begin + _DIGITS] for begin in range(0, len(stream), _DIGITS)]
+        stream = shake_128(self._seed + number.to_bytes(8)).digest((WITHIN_BLOCK + 1) * _BYTES)
+        block = stream.hex(" ", _BYTES).split(" ")
         if _INVALID in block:
-            block[block.index(_INVALID)] = f"{1:0{_DIGITS}x}"
+            block[block.index(_INVALID)] = f"{1:0{2 * _BYTES}x}"
         self._blocks[number] = block
         return block
 

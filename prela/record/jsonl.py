@@ -16,6 +16,17 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(SpanRecord)
 
 
+class CheckedRecords(list[SpanRecord]):
+    """Records whose maker has looked which of them can be encoded as they are, so that nobody need look again."""
+
+    __slots__ = ("unplain",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unplain: set[int] = set()
+        """The places of those that may hold what JSON has no words for."""
+
+
 def encode(record: SpanRecord) -> bytes:
     """Return the record as one line of UTF-8 JSON that ends in a newline."""
     if _are_json_already((record,)):
@@ -28,14 +39,19 @@ def encode(record: SpanRecord) -> bytes:
 
 def encode_lines(records: Sequence[SpanRecord]) -> bytes:
     """Return what `encode` returns for each, one after the other."""
-    plain = plain_lines(records)
+    plain = plain_lines(records, 0, len(records))
     return b"".join(map(encode, records)) if plain is None else plain
 
 
-def plain_lines(records: Sequence[SpanRecord]) -> bytes | None:
-    """`encode_lines` in one go, for records that can be encoded as they are; None where one cannot."""
+def plain_lines(records: Sequence[SpanRecord], begin: int, end: int) -> bytes | None:
+    """The lines of these of the records, made in one go where all can be encoded as they are; None where one cannot."""
+    part = records[begin:end]
     try:
-        return _encoder.encode_lines(records) if _are_json_already(records) else None
+        if isinstance(records, CheckedRecords):
+            are_plain = records.unplain.isdisjoint(range(begin, end))
+        else:
+            are_plain = _are_json_already(part)
+        return _encoder.encode_lines(part) if are_plain else None
     except Exception:
         return None  # a lone surrogate, or what an exporter's user put there
 
@@ -100,16 +116,17 @@ def _are_json_already(records: Iterable[SpanRecord]) -> bool:
     """True for the common spans: short, flat values that JSON has words for."""
     resource = None  # most records share theirs
     for record in records:
-        if record.events or record.links or record.scope or record.otlp or not _all_plain(record.attributes):
+        if record.events or record.links or record.scope or record.otlp or not is_plain(record.attributes):
             return False
         if record.resource is not resource:
             resource = record.resource
-            if not _all_plain(resource):
+            if not is_plain(resource):
                 return False
     return True
 
 
-def _all_plain(values: Mapping[str, Any]) -> bool:
+def is_plain(values: Mapping[str, Any]) -> bool:
+    """Whether JSON has words for all these values as they are: nothing nested, nothing to be tagged."""
     for value in values.values():
         kind = type(value)
         if kind is str:

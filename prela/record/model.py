@@ -27,9 +27,7 @@ class SpanLink(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     trace_state: str = ""
 
 
-class SpanRecord(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=FORMAT_VERSION, gc=False
-):
+class SpanRecord(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="v", tag=FORMAT_VERSION, gc=False):
     """One span, finished or, where `status` is "pending", as it stood when it was written down.
 
     Attribute values are plain Python: str, int, float, bool, None, bytes, and lists and str-keyed dicts of these.
