@@ -51,16 +51,18 @@ class IdGenerator:
 
     def block(self, number: int) -> list[str]:
         """The span ids for the indexes that begin with these bits, in their order."""
-        return self._blocks.get(number) or self._make_block(number)
+        block = self._blocks.get(number)
+        if block is None:
+            if len(self._blocks) >= _BLOCKS_KEPT:
+                self._blocks.clear()
+            block = self._blocks[number] = self._make_block(number)
+        return block
 
     def _make_block(self, number: int) -> list[str]:
-        if len(self._blocks) >= _BLOCKS_KEPT:
-            self._blocks.clear()
         stream = shake_128(self._seed + number.to_bytes(8)).digest((WITHIN_BLOCK + 1) * _BYTES)
         block = stream.hex(" ", _BYTES).split(" ")
         if _INVALID in block:
             block[block.index(_INVALID)] = f"{1:0{2 * _BYTES}x}"
-        self._blocks[number] = block
         return block
 
     @property

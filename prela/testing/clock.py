@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from itertools import count
 
-from prela.core.ids import IdGenerator
+from prela.core.ids import BLOCK_BITS, WITHIN_BLOCK, IdGenerator
 
 
 class TickingClock:
@@ -34,5 +34,6 @@ class CountingIds(IdGenerator):
     def new_trace_id(self, lower: int | None = None) -> int:
         return self.draw(128) if lower is None else lower
 
-    def span_id(self, index: int) -> str:
-        return f"{index + 1:016x}"
+    def _make_block(self, number: int) -> list[str]:
+        first = (number << BLOCK_BITS) + 1
+        return [f"{one:016x}" for one in range(first, first + WITHIN_BLOCK + 1)]
