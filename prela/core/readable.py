@@ -16,12 +16,13 @@ CLOSED: Final[dict[str, Any]] = {str(i): None for i in range(QUICK_ATTRIBUTES)}
 
 
 class Marker:
-    """A value of `Span._token` while there is no token."""
+    """A value of `Span._token` that is no token."""
 
 
-NOT_STARTED: Final = Marker()
 NOT_ENTERED: Final = Marker()
 """Started by `start_span`, and current nowhere."""
+LEFT: Final = Marker()
+"""Its token was used."""
 
 
 class ReadableSpan:
@@ -50,7 +51,7 @@ class ReadableSpan:
     _parent: "ReadableSpan | str | None"  # None: a local root; its id once exported, so that no chain of spans is kept
     _attributes: dict[str, Any]
     _writable: dict[str, Any]  # the same dict while the span is open, and `CLOSED` afterwards
-    _token: "Token[Any] | Marker | None"
+    _token: "Token[Any] | Marker | None"  # None: not started
     _details: Details | None
     _index: int
     _start: int
@@ -143,4 +144,4 @@ class ReadableSpan:
 
     @property
     def _is_started(self) -> bool:
-        return self._token is not NOT_STARTED
+        return self._token is not None

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from prela.core import log
-from prela.core.readable import CLOSED, NOT_STARTED
+from prela.core.readable import CLOSED, LEFT
 from prela.core.span import CarefulSpan, Span, current_span
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def recording_class(settings: "Settings") -> type[Span]:
         __slots__ = ()
 
         def __enter__(self) -> Self:
-            if self._token is not NOT_STARTED:
+            if self._token is not None:
                 return self._enter_started()
             try:
                 self._start = clock()
@@ -59,17 +59,16 @@ def recording_class(settings: "Settings") -> type[Span]:
                     return
                 self._end = clock()
                 _reset(self._token)  # type: ignore[arg-type]
-                self._token = None
-                has_room = len(queue) < buffer.limit
+                self._token = LEFT
+                if len(queue) >= buffer.limit:
+                    self._offer(exc)
+                    return
                 # From here on nothing is called until it is queued: no signal handler and no thread comes in between.
                 if self._details is not None:
                     self._leave(exc)  # one has, and called `end`
                     return
                 self._writable = CLOSED
-                if has_room:
-                    queue.append(self)
-                else:
-                    buffer.offer(self, 0, self._parent is None)
+                queue.append(self)
             except RecursionError:
                 # No stack is left for more, so nothing was queued; `settle_current` ends it once there is.
                 self._writable = self._attributes

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from time import monotonic_ns, time_ns
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from prela.core.buffer import Buffer
+from prela.core.buffer import OVERLOAD, Buffer
 from prela.core.ids import IdGenerator
 from prela.core.outcome import Explain, Settle, explain_builtin, settle_nothing
 from prela.core.sampler import EVERY_TRACE, AlwaysOn, Sampler, bound_on_roots
@@ -13,8 +13,10 @@ from prela.core.tail import Tail, TailSampling
 from prela.core.tally import Tally
 
 if TYPE_CHECKING:
+    from itertools import count
     from typing import Self
 
+    from prela.core.silent import UnsampledRoot
     from prela.core.span import Span
     from prela.insight.insight import Insight
 
@@ -69,6 +71,7 @@ class Settings:
         "parent",
         "records_roots",
         "redact",
+        "refused_class",
         "resource",
         "root_bound",
         "sampler",
@@ -77,6 +80,8 @@ class Settings:
         "span_class",
         "tail",
         "unsampled",
+        "unsampled_class",
+        "unsampled_counter",
         "wall_clock",
     )
 
@@ -99,7 +104,8 @@ class Settings:
         parent: SpanContext | None = None,
         insight: "Insight | None" = None,
     ) -> None:
-        from prela.core.recording import recording_class  # it imports this module
+        from prela.core.recording import recording_class  # they import this module
+        from prela.core.silent import unsampled_class
 
         self.service_name: str = service_name
         self.resource: dict[str, Any] = dict(resource or {})
@@ -133,6 +139,11 @@ class Settings:
         self.insight: Insight | None = insight
         self.span_class: type[Span] = recording_class(self)
         """What a span that is recorded under these settings, and no others, is made of."""
+        self.unsampled_class: type[UnsampledRoot] = unsampled_class(self.unsampled)
+        """What stands for the local root of a trace that was not sampled."""
+        self.unsampled_counter: count[int] = self.unsampled.counter
+        self.refused_class: type[UnsampledRoot] = unsampled_class(self.buffer.dropped[OVERLOAD])
+        """What stands for one that was refused for lack of room."""
         if insight is not None:
             self.span_class = insight.span_class(self.span_class)
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final, Self
 
 from prela.core.details import Complete
 from prela.core.ids import RANDOM_BITS
-from prela.core.readable import CLOSED, NOT_STARTED
+from prela.core.readable import CLOSED, LEFT
 from prela.core.span import Span, current_span, settle_current
 from prela.core.span_context import Event, Link, SpanContext
 from prela.core.tally import Tally
@@ -175,20 +175,23 @@ class SharedSpan(SilentSpan):
 class UnsampledRoot(SilentSpan):
     """The local root of a trace that is not recorded. It is made current, so that its descendants follow it.
 
-    Programs that record one trace in a hundred make ninety-nine of these, so the tracer makes them where it stands.
+    Programs that record one trace in a hundred make ninety-nine of these, so the tracer makes them where it stands, of
+    a class that counts them and their descendants: see `unsampled_class`.
     """
 
-    __slots__ = ("_trace_number", "descendants", "lower_bits")
+    __slots__ = ("_trace_number", "lower_bits")
 
-    descendants: "count[int]"
+    descendants: "ClassVar[count[int]]"
     """Counts them under the reason for which the trace is not recorded."""
-    lower_bits: int | None
+    lower_bits: int
     """Those of the trace id that decided, where any did."""
     _trace_number: int
     """The trace id, once it is known."""
+    _left: "ClassVar[type[UnsampledRoot]]"
+    """What it becomes that was left out of order or in another context."""
 
     def __enter__(self) -> Self:
-        if self._token is NOT_STARTED:
+        if self._token is None:
             self._token = _set(self)
         return self
 
@@ -203,7 +206,7 @@ class UnsampledRoot(SilentSpan):
             pass  # left in another context than it was entered in
         except TypeError:
             return  # it was not entered, but made current by others, and is left to them
-        self.__class__ = LeftUnsampledRoot
+        self.__class__ = self._left
 
     @property
     def context(self) -> SpanContext:
@@ -215,27 +218,26 @@ class UnsampledRoot(SilentSpan):
         try:
             return self._trace_number
         except AttributeError:
-            lower = getrandbits(RANDOM_BITS) if self.lower_bits is None else self.lower_bits
+            lower = getattr(self, "lower_bits", None)
+            if lower is None:
+                lower = getrandbits(RANDOM_BITS)
             self._trace_number = getrandbits(128 - RANDOM_BITS) << RANDOM_BITS | lower or 1
             return self._trace_number
 
 
-class LeftUnsampledRoot(UnsampledRoot):
-    """What an unsampled root becomes that was left out of order or in another context."""
+def unsampled_class(tally: Tally) -> type[UnsampledRoot]:
+    """Return a class of local roots that are counted, with all below them, under one reason not to record a trace."""
+    made: type[UnsampledRoot] = type("UnsampledRoot", (UnsampledRoot,), {"__slots__": (), "descendants": tally.counter})
+    made._left = type("LeftUnsampledRoot", (made,), {"__slots__": (), "is_left": True})
+    return made
 
-    __slots__ = ()
 
-    is_left = True
-
-
-def unsampled_root(tally: Tally, trace_number: int) -> UnsampledRoot:
+def unsampled_root(kind: type[UnsampledRoot], trace_number: int) -> UnsampledRoot:
     """Count a local root under the reason for which its trace is not recorded, and return what stands for it."""
-    next(tally.counter)
-    root = UnsampledRoot()
-    root.descendants = tally.counter
-    root.lower_bits = None
+    next(kind.descendants)
+    root = kind()
     root._trace_number = trace_number
-    root._token = NOT_STARTED
+    root._token = None
     return root
 
 
@@ -285,7 +287,7 @@ class StandIn(SilentSpan):
         try:
             if settle_current() is self:
                 _reset(self._token)  # type: ignore[arg-type]
-                self._token = None
+                self._token = LEFT
                 return
         except (ValueError, RuntimeError):
             pass

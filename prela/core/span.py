@@ -16,7 +16,7 @@ from prela.core import log
 from prela.core.details import Complete, Details
 from prela.core.outcome import STREAM_OUTCOME, exception_attributes, judge, recordable
 from prela.core.private import withhold_quoting
-from prela.core.readable import CLOSED, NOT_ENTERED, NOT_STARTED, ReadableSpan
+from prela.core.readable import CLOSED, LEFT, NOT_ENTERED, ReadableSpan
 from prela.core.settings import QUICK_ATTRIBUTES, QUICK_STRING, Limits
 from prela.core.span_context import Link, SpanContext, checked_context
 from prela.record.enums import SpanStatus
@@ -166,7 +166,7 @@ class Span(ReadableSpan):
 
     def _begin(self) -> None:
         """Start without becoming current, for `Tracer.start_span`; nothing if it has started."""
-        if self._token is NOT_STARTED:
+        if self._token is None:
             trace = self._trace
             clock = trace.clock
             self._start = clock()
@@ -223,7 +223,7 @@ class Span(ReadableSpan):
 
     def _leave_entry(self, interruption: BaseException) -> None:
         """A signal handler of the user's raised in `__enter__`, so `__exit__` will not be called."""
-        if self._token is NOT_STARTED and _get() is self:
+        if self._token is None and _get() is self:
             # It had become current, and the token was not kept: the parent is what was current before, if anything.
             parent = self._parent
             _set(parent if isinstance(parent, Span) else None)
@@ -251,6 +251,14 @@ class Span(ReadableSpan):
             self._restore(error)
             raise
 
+    def _offer(self, error: BaseException | None) -> None:
+        """End a span that was left, and has its end, where the buffer must be asked whether it has room."""
+        if self._details is not None:
+            self._leave(error)  # somebody has called `end`
+            return
+        self._writable = CLOSED
+        self._trace.buffer.offer(self, 0, self._parent is None)
+
     def _restore(self, error: BaseException | None) -> None:
         """Make current what was current before, if this is the context, and the order, in which to do so."""
         token = self._token
@@ -259,7 +267,7 @@ class Span(ReadableSpan):
         if settle_current() is self or (isinstance(error, _INTERRUPTIONS) and _end_those_above(self)):
             try:
                 _reset(token)
-                self._token = None
+                self._token = LEFT
                 return
             except (ValueError, RuntimeError):
                 pass  # a copy of the context; the one this span was entered in still has it
@@ -368,7 +376,7 @@ def settle_current() -> Span | None:
             break
         try:
             _reset(span._token)  # type: ignore[arg-type]
-            span._token = None
+            span._token = LEFT
         except (ValueError, RuntimeError, TypeError):
             break
     return span

@@ -7,11 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from prela.core import log
-from prela.core.buffer import OVERLOAD
 from prela.core.context import get_propagated_attributes, usage
 from prela.core.ids import RANDOM_BITS
 from prela.core.local_trace import LocalTrace
-from prela.core.readable import NOT_STARTED
 from prela.core.sampler import SamplingRequest
 from prela.core.settings import Settings
 from prela.core.silent import (
@@ -102,8 +100,7 @@ class Tracer:
                 span._trace = current._trace
                 span._parent = current
                 span._attributes = span._writable = {}
-                span._details = None
-                span._token = NOT_STARTED
+                span._details = span._token = None
                 if attributes:
                     span.set_attributes(attributes)
                 return span
@@ -111,19 +108,19 @@ class Tracer:
             if settings is None:
                 return NO_SPAN
             if parent is CURRENT:
-                if current_class is UnsampledRoot:
-                    next(current.descendants)
+                if current is None:
+                    if (bound := settings.root_bound) is not None:
+                        if not bound or (lower := settings.draw(RANDOM_BITS)) >= bound:
+                            next(settings.unsampled_counter)
+                            root = settings.unsampled_class()
+                            root._token = None
+                            if bound:
+                                root.lower_bits = lower
+                            return root
+                        return self._new_span(settings, name, span_type, attributes, kind, links, parent, lower)
+                elif current_class is settings.unsampled_class:
+                    next(settings.unsampled_counter)
                     return UNSAMPLED
-                if current is None and (bound := settings.root_bound) is not None:
-                    lower = None
-                    if not bound or (lower := settings.draw(RANDOM_BITS)) >= bound:
-                        root = UnsampledRoot()
-                        root.descendants = counter = settings.unsampled.counter
-                        root.lower_bits = lower
-                        root._token = NOT_STARTED
-                        next(counter)
-                        return root
-                    return self._new_span(settings, name, span_type, attributes, kind, links, parent, lower)
             return self._new_span(settings, name, span_type, attributes, kind, links, parent)
         except RecursionError:
             return NO_SPAN  # no stack is left, not even to tell
@@ -189,8 +186,7 @@ class Tracer:
         span._trace = trace
         span._parent = local_parent
         span._attributes = span._writable = {}
-        span._details = None
-        span._token = NOT_STARTED
+        span._details = span._token = None
         self._dress(span, attributes, kind, links)
         return span
 
@@ -214,10 +210,10 @@ class Tracer:
         """A new local trace, or what stands for one that is refused or not sampled."""
         trace_id = settings.counters.ids.new_trace_id(lower) if remote is None else int(remote.trace_id, 16)
         if settings.buffer.overloaded:
-            return unsampled_root(settings.buffer.dropped[OVERLOAD], trace_id)
+            return unsampled_root(settings.refused_class, trace_id)
         decided = remote is None and (settings.records_roots or lower is not None)
         if not decided and not _is_sampled(settings, SamplingRequest(trace_id, name, span_type, remote)):
-            return unsampled_root(settings.unsampled, trace_id)
+            return unsampled_root(settings.unsampled_class, trace_id)
         if remote is None:
             return _begun(LocalTrace(settings, trace_id))
         return _begun(LocalTrace(settings, trace_id, remote.span_id, remote.trace_state))

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from prela.core import log
 from prela.core.details import Details
-from prela.core.readable import CLOSED, NOT_STARTED
+from prela.core.readable import CLOSED
 from prela.core.recording import joined
 from prela.core.span import LeftSpan, Span
 from prela.insight import leaks
@@ -33,7 +33,7 @@ class WatchedSpan(Span):
     """`threading.get_ident()` where it started."""
 
     def __enter__(self) -> Self:
-        if self._token is not NOT_STARTED:
+        if self._token is not None:
             return self._enter_started()
         try:
             super().__enter__()
@@ -70,7 +70,7 @@ class WatchedSpan(Span):
             raise
 
     def _begin(self) -> None:
-        if self._token is NOT_STARTED:
+        if self._token is None:
             _begin(self)
             try:
                 self._trace.settings.insight.span_started(self)  # type: ignore[union-attr]
