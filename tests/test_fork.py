@@ -365,6 +365,48 @@ def test_a_fork_inside_open_tracer_leaves_the_parents_worker_alone_and_traces_th
     assert sorted(done.names) == sorted([*named("parent", 5), *named("child", 3)])
 
 
+def test_a_program_that_names_nothing_of_prela_but_open_tracer_may_fork(run_program: RunProgram) -> None:
+    done = run_program(
+        """
+        import asyncio, os, sys
+        import prela.aio
+
+        def end_of(pid):
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+        async def main():
+            async with prela.aio.open_tracer("parent") as tracer:
+                with tracer.span("root"):
+                    children = []
+                    for number in range(2):
+                        children.append(os.fork())
+                        if children[-1] == 0:
+                            with tracer.span(f"job {number}"), tracer.span("inner"):
+                                pass
+                            os._exit(0 if prela.sync.flush(10) else 1)
+                    with tracer.span("unrelated"):
+                        pass
+                    loop = asyncio.get_running_loop()
+                    loop.slow_callback_duration = 60
+                    print(await asyncio.gather(*(loop.run_in_executor(None, end_of, pid) for pid in children)))
+
+        asyncio.run(main())
+        """
+    )
+    assert done.stdout == "[0, 0]\n"
+    assert len({line["span_id"] for line in done.lines}) == len(done.lines) == 6
+    parents = {line["span_id"]: line["name"] for line in done.lines}
+    assert sorted(
+        (line["name"], parents.get(line["parent_span_id"])) for line in done.lines if line["parent_span_id"]
+    ) == [
+        ("inner", "job 0"),
+        ("inner", "job 1"),
+        ("job 0", "root"),
+        ("job 1", "root"),
+        ("unrelated", "root"),
+    ]
+
+
 WORK = """
 def work():
     spans(1, "last act")

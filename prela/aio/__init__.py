@@ -38,4 +38,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'prela.aio' has no attribute {name!r}")
     from importlib import import_module
 
+    if name == "open_tracer":  # a process that it traces may fork, and the child has no loop of its own to export in
+        import_module("prela.sync.ending")
     return getattr(import_module(_WHERE[name]), name)
