@@ -367,7 +367,7 @@ def test_a_fork_inside_open_tracer_leaves_the_parents_worker_alone_and_traces_th
 
 def test_a_program_that_names_nothing_of_prela_but_open_tracer_may_fork(run_program: RunProgram) -> None:
     done = run_program(
-        """
+        textwrap.dedent("""
         import asyncio, os, sys
         import prela.aio
 
@@ -391,8 +391,9 @@ def test_a_program_that_names_nothing_of_prela_but_open_tracer_may_fork(run_prog
                     print(await asyncio.gather(*(loop.run_in_executor(None, end_of, pid) for pid in children)))
 
         asyncio.run(main())
-        """
+        """)
     )
+    assert_quiet(done)
     assert done.stdout == "[0, 0]\n"
     assert len({line["span_id"] for line in done.lines}) == len(done.lines) == 6
     parents = {line["span_id"]: line["name"] for line in done.lines}
