@@ -473,6 +473,21 @@ def test_an_interrupt_of_asyncios_runner_is_told_from_a_cancel_that_says_nothing
         assert cancel_of(prela_spans[name]) == expected, name
 
 
+def test_an_interrupt_on_trio_is_no_failure_of_the_body(tracer: prela.Tracer, prela_spans: Recorder) -> None:
+    async def main() -> None:
+        async with tracer.task_group("group") as group:
+            group.start_soon(anyio.sleep_forever, name="child")
+            await anyio.wait_all_tasks_blocked()
+            os.kill(os.getpid(), signal.SIGINT)
+            await anyio.sleep_forever()
+
+    with pytest.raises(BaseExceptionGroup) as raised:
+        anyio.run(main, backend="trio")
+    assert raised.value.split(KeyboardInterrupt)[1] is None
+    for name in ("child", "group"):
+        assert cancel_of(prela_spans[name]) == {"cause": "explicit", "reason": "KeyboardInterrupt"}, name
+
+
 def test_a_native_cancel_that_a_group_hands_on_is_not_blamed_on_its_own_task(
     tracer: prela.Tracer, prela_spans: Recorder
 ) -> None:

@@ -40,7 +40,7 @@ BOUNDARY = {
     "prela.core.decorator.*",
     "prela.core.context.copy_context_to_thread",
     # Context managers and loggers that stand on the boundary.
-    *("prela.core.context." + name for name in ("_holding", "baggage", "propagate_attributes", "suppress", "use_span")),
+    *("prela.core.context." + name for name in ("_block", "baggage", "propagate_attributes", "suppress", "use_span")),
     *("prela.core.context." + name for name in ("get_baggage", "holding_baggage", "without_current_span")),
     *("prela.core.propagation." + name for name in ("inject", "extract", "attach", "environment")),
     "prela.core.processes.*",

@@ -3,8 +3,9 @@
 import contextvars
 import gc
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import Any
 
 import anyio
@@ -210,6 +211,102 @@ async def test_a_task_started_inside_a_span_stays_its_child_when_that_is_left_ou
         b.__exit__(None, None, None)
         go.set()
     assert prela_spans["work"].parent_span_id == prela_spans["a"].span_id
+
+
+async def test_what_was_left_out_of_order_is_inherited_by_nobody_who_starts_afterwards(
+    tracer: prela.Tracer, prela_spans: Recorder
+) -> None:
+    async def work(name: str) -> None:
+        with tracer.span(name):
+            pass
+
+    async with anyio.create_task_group() as group:
+        with tracer.span("request"):
+            a, b = tracer.span("a"), tracer.span("b")
+            a.__enter__()
+            b.__enter__()
+            a.__exit__(None, None, None)
+            b.__exit__(None, None, None)
+            group.start_soon(work, "work 1")  # nothing of ours has looked what is current in between
+            a, b = tracer.span("c"), tracer.span("d", parent=None)
+            a.__enter__()
+            b.__enter__()
+            with prela.use_span(b):
+                a.__exit__(None, None, None)
+            b.__exit__(None, None, None)
+            group.start_soon(work, "work 2")
+    request = prela_spans["request"].span_id
+    assert [prela_spans[name].parent_span_id for name in ("a", "c", "work 1", "work 2")] == [request] * 4
+
+
+BLOCKS: dict[str, Callable[[], AbstractContextManager[object]]] = {
+    "suppress": prela.suppress,
+    "use_span": lambda: prela.use_span(prela.get_tracer().start_span("used")),
+    "baggage": lambda: prela.baggage(tenant="a"),
+    "propagate_attributes": lambda: prela.propagate_attributes(tenant="a"),
+}
+
+
+def what_is_in_force() -> tuple[str, dict[str, object], dict[str, object]]:
+    with prela.get_tracer().span("look") as look:
+        return prela.get_current_span().name, dict(prela.get_baggage()), dict(look.attributes)
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_block_left_in_another_context_is_passed_over_where_it_was_entered(
+    name: str, tracer: prela.Tracer, prela_spans: Recorder
+) -> None:
+    block = BLOCKS[name]()
+    with tracer.span("outer"):
+        block.__enter__()
+        inherited = contextvars.copy_context()
+        within = inherited.run(what_is_in_force)
+        assert within != ("look", {}, {}) or name == "use_span"
+        contextvars.copy_context().run(block.__exit__, None, None, None)
+        assert what_is_in_force() == ("look", {}, {})
+        with tracer.span("after"):
+            pass
+        assert inherited.run(what_is_in_force) == within  # what was started inside it stays so
+    assert prela_spans["after"].parent_span_id == prela_spans["outer"].span_id
+    assert prela_spans["after"].attributes == {}
+
+
+@pytest.mark.parametrize("first", BLOCKS)
+@pytest.mark.parametrize("second", BLOCKS)
+def test_blocks_left_out_of_order_leave_nothing_behind(
+    first: str, second: str, tracer: prela.Tracer, prela_spans: Recorder
+) -> None:
+    with tracer.span("outer") as outer:
+        blocks = [BLOCKS[first](), BLOCKS[second]()]
+        for block in blocks:
+            block.__enter__()
+        inner = tracer.span("inner")
+        inner.__enter__()
+        for block in blocks:
+            block.__exit__(None, None, None)
+        if inner.is_recording:
+            assert prela.get_current_span() is inner
+        inner.__exit__(None, None, None)
+        assert prela.get_current_span() is outer
+        contextvars.copy_context().run(what_is_in_force)
+        assert what_is_in_force() == ("look", {}, {})
+    looks = [record for record in prela_spans.records if record.name == "look"]
+    assert [look.parent_span_id for look in looks] == [outer.span_id] * 2
+
+
+def test_a_span_left_early_may_be_used_and_what_was_entered_after_it_is_left_in_peace(
+    tracer: prela.Tracer, prela_spans: Recorder
+) -> None:
+    with tracer.span("outer") as outer:
+        a, b = tracer.span("a"), tracer.span("b")
+        a.__enter__()
+        b.__enter__()
+        a.__exit__(None, None, None)
+        with prela.use_span(a), tracer.span("below a"):
+            pass
+        b.__exit__(None, None, None)
+        assert prela.get_current_span() is outer
+    assert prela_spans["below a"].parent_span_id == a.span_id
 
 
 def test_spans_left_in_copies_of_a_context_leave_no_chain_behind(tracer: prela.Tracer, prela_spans: Recorder) -> None:

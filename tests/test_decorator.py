@@ -140,6 +140,32 @@ def test_callables_without_a_name_are_called_by_their_type(prela_spans: Recorder
     assert prela_spans.names == [Tool.__qualname__, "partial"]
 
 
+@pytest.mark.anyio
+async def test_objects_that_are_called_are_traced_as_their_call_is(tracer: prela.Tracer, prela_spans: Recorder) -> None:
+    class Tool:
+        async def __call__(self, x: int) -> int:
+            await anyio.lowlevel.checkpoint()
+            with tracer.span("inside"):
+                raise ValueError(x)
+
+    class Numbers:
+        def __call__(self) -> Iterator[int]:
+            with tracer.span("inside"):
+                yield 1
+            yield 2
+
+    class Stream:
+        async def __call__(self) -> AsyncIterator[int]:
+            with tracer.span("inside"):
+                yield 1
+
+    with pytest.raises(ValueError, match="5"):
+        await prela.trace("tool")(Tool())(5)
+    assert list(prela.trace("numbers")(Numbers())()) == [1, 2]
+    assert [item async for item in prela.trace("stream")(Stream())()] == [1]
+    assert prela_spans.tree() == "tool error\n  inside error\nnumbers\n  inside\nstream\n  inside"
+
+
 @pytest.mark.parametrize("thing", [5, ["list"], object(), type("Some", (), {}), property(lambda self: 1)])
 def test_what_is_no_function_is_refused(thing: Any) -> None:
     with pytest.raises(TypeError, match="is no function"):
@@ -461,6 +487,84 @@ def test_a_generator_may_be_pulled_in_a_different_context_each_time(
     assert found == ["inside"] * 3
     assert contextvars.Context().run(next, generator, "end") == "end"
     assert prela_spans.tree() == "numbers\n  inside"
+
+
+def test_what_a_generator_holds_across_its_steps_it_leaves_in_whichever_context_the_next_is_taken(
+    tracer: prela.Tracer, prela_spans: Recorder
+) -> None:
+    @prela.trace("steps")
+    def steps() -> Iterator[object]:
+        try:
+            with prela.baggage(n=1), prela.propagate_attributes(n=1), tracer.span("first"), tracer.span("within"):
+                yield 1
+            assert dict(prela.get_baggage()) == {}
+            with tracer.span("second"), prela.use_span(tracer.start_span("used")), prela.suppress():
+                yield 2
+            with tracer.span("third"):
+                yield 3
+        finally:
+            with tracer.span("cleanup"):
+                pass
+
+    generator = steps()
+    for _ in range(3):
+        contextvars.Context().run(next, generator)
+    contextvars.Context().run(generator.close)
+    assert prela_spans.tree() == "steps\n  first\n    within\n  second\n  third\n  cleanup"
+    assert [bool(prela_spans[name].attributes.get("n")) for name in ("within", "second", "cleanup")] == [1, 0, 0]
+
+
+@pytest.mark.anyio
+async def test_an_async_generator_and_a_stream_that_are_read_by_a_task_each_hold_spans_across_their_steps(
+    tracer: prela.Tracer, prela_spans: Recorder
+) -> None:
+    async def source() -> AsyncIterator[int]:
+        with tracer.span("first"):
+            yield 1
+        with tracer.span("second"):
+            pass
+        yield 2
+
+    for name, read in (
+        ("decorated", prela.trace("decorated")(source)()),
+        ("stream", prela.aio.trace_stream(source(), tracer.start_span("stream"))),
+    ):
+        prela_spans.clear()
+
+        async def pull(read: AsyncIterator[int]) -> None:
+            await anext(read, None)
+
+        for _ in range(3):
+            async with anyio.create_task_group() as group:
+                group.start_soon(pull, read)
+        assert prela_spans.tree() == f"{name}\n  first\n  second"
+
+
+def test_what_is_started_in_a_step_stays_below_what_was_current_there(
+    tracer: prela.Tracer, prela_spans: Recorder
+) -> None:
+    started: list[contextvars.Context] = []
+
+    @prela.trace("steps")
+    def steps() -> Iterator[None]:
+        span = tracer.span("held")
+        span.__enter__()
+        started.append(contextvars.copy_context())
+        yield
+        contextvars.Context().run(span.__exit__, None, None, None)
+        started.append(contextvars.copy_context())
+        yield
+
+    def work(name: str) -> None:
+        with tracer.span(name):
+            pass
+
+    generator = steps()
+    contextvars.Context().run(next, generator)
+    contextvars.Context().run(next, generator)
+    started[0].run(work, "before")
+    started[1].run(work, "after")
+    assert prela_spans["before"].parent_span_id == prela_spans["held"].span_id
 
 
 def test_what_a_generator_yields_is_not_kept_alive() -> None:

@@ -275,6 +275,57 @@ async def test_two_readers_at_once_keep_their_own_spans(tracer: prela.Tracer, pr
     assert outcome(prela_spans, "jobs") == ("success", "closed_early")
 
 
+async def test_a_second_reader_of_a_generator_is_refused_and_the_first_reads_on(
+    tracer: prela.Tracer, prela_spans: Recorder
+) -> None:
+    go = anyio.Event()
+
+    async def source() -> AsyncGenerator[int]:
+        await go.wait()
+        yield 1
+
+    stream = trace_stream(source(), tracer.start_span("stream"))
+    taken: list[int] = []
+
+    async def read_all() -> None:
+        taken.extend([item async for item in stream])
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(read_all)
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(RuntimeError, match="already running"):
+            await anext(stream)
+        go.set()
+    assert taken == [1]
+    assert outcome(prela_spans) == ("success", "completed")
+
+
+async def test_a_generator_may_be_driven_by_asend_and_athrow(tracer: prela.Tracer, prela_spans: Recorder) -> None:
+    async def echo() -> AsyncGenerator[object, object]:
+        said: object = None
+        while True:
+            try:
+                with tracer.span("own code"):
+                    pass
+                said = yield said
+            except ValueError as error:
+                said = error
+
+    with tracer.span("consumer"):
+        stream = trace_stream(echo(), tracer.start_span("stream"))
+        assert await stream.asend(None) is None
+        assert await stream.asend("a") == "a"
+        error = ValueError("caught")
+        assert await stream.athrow(error) is error
+        with pytest.raises(KeyError):
+            await stream.athrow(KeyError("not caught"))
+    assert outcome(prela_spans) == ("error", "error")
+    parents = {record.parent_span_id for record in prela_spans.records if record.name == "own code"}
+    assert parents == {prela_spans["stream"].span_id}
+    with pytest.raises(AttributeError):
+        _ = trace_stream(Items(), tracer.start_span("no generator")).asend
+
+
 async def test_a_stream_closed_by_one_task_while_another_reads_ends_once(
     tracer: prela.Tracer, prela_spans: Recorder
 ) -> None:

@@ -30,6 +30,9 @@ _ANYIO_MESSAGE: Final = re.compile(
 _ASYNCIO_TASK: Final = re.compile(r"<Task \w+ name=(?P<quote>['\"])(?P<name>.*?)(?P=quote)", re.DOTALL)
 _TRIO_TASK: Final = re.compile(r"<Task (?P<quote>['\"])(?P<name>.*)(?P=quote) at (?P<id>0x[0-9a-f]+)>", re.DOTALL)
 
+_INTERRUPTED: Final = " raised exception KeyboardInterrupt("
+"""What trio gives as the reason where Ctrl-C came in a nursery's body (0.31, `_core/_run.py`)."""
+
 
 class Failure(NamedTuple):
     """The child of a group that failed first, or its body."""
@@ -119,6 +122,8 @@ def _explain_trio(error: Any) -> Cancellation:
     cause, reason = _TRIO_CAUSES.get(source, "unknown"), getattr(known, "reason", None)
     if source == "KeyboardInterrupt":
         return Cancellation(cause, reason or source)
+    if source == "nursery" and _INTERRUPTED in (reason or ""):
+        return Cancellation("explicit", "KeyboardInterrupt")  # nobody failed
     described = getattr(known, "source_task", None)
     if described is None:
         return Cancellation(cause, reason)

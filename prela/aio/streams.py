@@ -43,15 +43,20 @@ class TracedStream(Generic[T]):
     async def __anext__(self) -> T:
         if self._iterator is None:
             self._iterator = aiter(self._stream)
+        return await self._next(anext(self._iterator))
+
+    async def _next(self, step: Any) -> T:
+        """Await the next item, or that there is none."""
         try:
-            item: T = await self._inside(anext(self._iterator))
+            item: T = await self._inside(step)
             return item
         except StopAsyncIteration:
             self._iterator = None  # a stream that can be read again may be
             self._end("completed")
             raise
         except BaseException as error:
-            self._fail(error)
+            if not getattr(self._iterator, "ag_running", False):  # somebody else reads it, and goes on
+                self._fail(error)
             raise
 
     async def aclose(self) -> None:
@@ -86,7 +91,11 @@ class TracedStream(Generic[T]):
         return await self.aclose()
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.__dict__["_stream"], name)
+        found = getattr(self.__dict__["_stream"], name)
+        if name not in ("asend", "athrow"):
+            return found
+        # What drives an async generator besides: its code runs then too.
+        return lambda *args: self._next(found(*args))
 
     def __del__(self) -> None:
         if "_ended" in self.__dict__:

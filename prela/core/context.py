@@ -13,8 +13,8 @@ from types import MappingProxyType
 from typing import Any, Final, ParamSpec, TypeVar
 
 from prela.core import log
-from prela.core.silent import NO_SPAN, SUPPRESSION, RemoteSpan, current_or_none
-from prela.core.span import Span, current_span, settle_current
+from prela.core.silent import NO_SPAN, SUPPRESSION, RemoteSpan, StandIn, current_or_none, is_suppressed
+from prela.core.span import Span, current_span, in_step, take_back
 from prela.core.span_context import SpanContext, checked_context
 
 P = ParamSpec("P")
@@ -22,8 +22,8 @@ T = TypeVar("T")
 
 _EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
 
-_baggage: ContextVar[Mapping[str, Any] | None] = ContextVar("prela.baggage", default=None)
-_propagated: ContextVar[Mapping[str, Any]] = ContextVar("prela.propagated", default=_EMPTY)
+_baggage: "ContextVar[Held | None]" = ContextVar("prela.baggage", default=None)
+_propagated: "ContextVar[Held | None]" = ContextVar("prela.propagated", default=None)
 
 _SEMANTIC_NAMES: Final = {"session_id": "session.id", "user_id": "user.id"}
 """Keyword to attribute name, as OpenTelemetry's general attribute registry has them (session, user)."""
@@ -66,7 +66,7 @@ def use_span(span: Span | SpanContext) -> Iterator[Span]:
     """Make a span current for the block, without ending it. A `SpanContext` makes the block continue a remote trace."""
     used: Span = NO_SPAN
     try:
-        if settle_current() is not SUPPRESSION:
+        if not is_suppressed():
             used = _usable(span)
             used._begin()
     except Exception as error:
@@ -74,7 +74,7 @@ def use_span(span: Span | SpanContext) -> Iterator[Span]:
     if used is NO_SPAN:
         yield used
         return
-    with _holding(current_span, used):
+    with _block(lambda: StandIn(used)):
         yield used
 
 
@@ -91,14 +91,14 @@ def _usable(span: object) -> Span:
 @contextmanager
 def without_current_span() -> Iterator[None]:
     """Outside any span, for the block."""
-    with _holding(current_span, None):
+    with _block(lambda: StandIn(None)):
         yield
 
 
 @contextmanager
 def suppress() -> Iterator[None]:
     """Trace nothing inside the block, in tasks and threads started there either."""
-    with _holding(current_span, SUPPRESSION):
+    with _block(lambda: StandIn(SUPPRESSION)):
         yield
 
 
@@ -112,14 +112,22 @@ def baggage(**entries: Any) -> Iterator[None]:
 @contextmanager
 def holding_baggage(entries: Mapping[str, Any]) -> Iterator[None]:
     """`baggage`, for entries whose names are no keywords."""
-    with _holding(_baggage, MappingProxyType({**get_baggage(), **entries})):
+    with _block(lambda: hold_baggage({**get_baggage(), **entries})):
         yield
+
+
+def hold_baggage(entries: Mapping[str, Any]) -> "Held":
+    """Have this, and nothing else, be the baggage until what is returned is left."""
+    return Held(_baggage, MappingProxyType(dict(entries)))
 
 
 def get_baggage() -> Mapping[str, Any]:
     """Return the baggage in force here, read-only."""
-    found = _baggage.get()
-    return inherited.baggage if found is None else found
+    try:
+        held = _in_force(_baggage)
+    except Exception:
+        return _EMPTY
+    return inherited.baggage if held is None else held.value
 
 
 @contextmanager
@@ -133,25 +141,58 @@ def propagate_attributes(
     usage.propagating = True
     known = {"session_id": session_id, "user_id": user_id}
     named = {_SEMANTIC_NAMES[key]: value for key, value in known.items() if value is not None}
-    with _holding(_propagated, MappingProxyType({**_propagated.get(), **named, **attributes})):
+    with _block(lambda: Held(_propagated, MappingProxyType({**get_propagated_attributes(), **named, **attributes}))):
         yield
 
 
 def get_propagated_attributes() -> Mapping[str, Any]:
     """Return the attributes that a span started here is given."""
-    return _propagated.get()
+    held = _in_force(_propagated)
+    return _EMPTY if held is None else held.value
 
 
 @contextmanager
-def _holding(variable: ContextVar[Any], value: object) -> Iterator[None]:
-    token = variable.set(value)
+def _block(begin: "Callable[[], Held | StandIn]") -> Iterator[None]:
+    """Leave at the end what `begin` returns. Whatever breaks in that, the block is run."""
+    held: Held | StandIn | None = None
+    try:
+        held = begin()
+    except Exception as error:
+        log.failed("entering a block", error)
     try:
         yield
     finally:
         try:
-            variable.reset(token)
-        except ValueError:
-            pass  # left in another context than it was entered in: that one is not ours to change
+            if held is not None:
+                held.leave()
+        except Exception as error:
+            log.failed("leaving a block", error)
+
+
+class Held:
+    """A value for as long as a block lasts, in a context variable. It is left as a span is: out of order, or in another
+    context than it was put in, it is passed over from then on."""
+
+    __slots__ = ("_is_left", "_token", "_variable", "value")
+
+    def __init__(self, variable: "ContextVar[Held | None]", value: Mapping[str, Any]) -> None:
+        self.value: Mapping[str, Any] = value
+        self._is_left = False
+        self._variable = variable
+        self._token = variable.set(self)
+
+    def leave(self) -> None:
+        """Have what was before be in force again."""
+        self._is_left = True
+        _in_force(self._variable)
+
+
+def _in_force(variable: "ContextVar[Held | None]") -> "Held | None":
+    """What a variable holds here, after taking back what was left behind; a context that inherited it keeps it."""
+    while (held := variable.get()) is not None and held._is_left:
+        if not take_back(variable, held._token):
+            break
+    return held
 
 
 Tokens = list[tuple[ContextVar[Any], Token[Any]]]
@@ -184,9 +225,10 @@ class Scope:
         """Begin a step; give what is returned to `leave`."""
         tokens: Tokens = []
         try:
-            if current_span.get() is not SUPPRESSION:
+            if not is_suppressed():
                 for variable, value in zip(self._variables, self._inside, strict=True):
                     tokens.append((variable, variable.set(value)))
+                tokens.append((in_step, in_step.set(tokens)))
         except Exception as error:
             log.failed("entering a step", error)
         return tokens
@@ -203,6 +245,8 @@ class Scope:
             pass
         except Exception as error:
             log.failed("leaving a step", error)
+        finally:
+            tokens.clear()  # what was started in the step, and inherited its context, is not in it any more
 
 
 def copy_context_to_thread(func: Callable[P, T]) -> Callable[P, T]:

@@ -144,11 +144,12 @@ def wrapped(func: Any, plan: Plan) -> Any:
     # Imported here: inspect is slow to import, and a program that never decorates does not need it.
     import inspect
 
-    if inspect.isasyncgenfunction(func):
+    called = func.__call__ if isinstance(getattr(type(func), "__call__", None), types.FunctionType) else func  # noqa: B004
+    if inspect.isasyncgenfunction(called):
         return _async_generator(func, plan)
-    if inspect.iscoroutinefunction(func):
+    if inspect.iscoroutinefunction(called):
         return _coroutine_function(func, plan)
-    if inspect.isgeneratorfunction(func):
+    if inspect.isgeneratorfunction(called):
         traced = _generator(func, plan)
         return types.coroutine(traced) if _is_awaitable(func) else traced
     return _function(func, plan)

@@ -9,8 +9,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 from prela.core.context import get_propagated_attributes, propagate_attributes, suppress, without_current_span
 from prela.core.propagation import attach, inject
-from prela.core.silent import SUPPRESSION
-from prela.core.span import current_span
+from prela.core.silent import is_suppressed
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,7 +22,7 @@ class _InCapturedContext(Generic[P, T]):
         self.func = func
         self.headers: dict[str, str] = inject({})
         self.propagated = dict(get_propagated_attributes())
-        self.is_suppressed = current_span.get() is SUPPRESSION
+        self.is_suppressed = is_suppressed()
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         if self.is_suppressed:

@@ -14,8 +14,8 @@ from urllib.parse import quote, unquote
 
 from prela.core import log
 from prela.core.context import get_baggage, get_current_span, holding_baggage, use_span
-from prela.core.silent import SUPPRESSION
-from prela.core.span import Span, current_span
+from prela.core.silent import is_suppressed
+from prela.core.span import Span
 from prela.core.span_context import SpanContext, checked_context
 
 TRACEPARENT: Final = "traceparent"
@@ -65,7 +65,7 @@ def inject(carrier: C, span: "Span | SpanContext | None" = None) -> C:
         span: Instead of the current span.
     """
     try:
-        if current_span.get() is not SUPPRESSION:
+        if not is_suppressed():
             for name, value in _told(span).items():
                 _put(carrier, name, value)
     except Exception as error:

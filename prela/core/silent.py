@@ -4,6 +4,7 @@ They have every method of a `Span`, so that no program has to ask before it call
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import Token
 from functools import partial
 from itertools import count, repeat
 from random import SystemRandom
@@ -13,7 +14,7 @@ from typing import Any, ClassVar, Final, Self
 from prela.core.details import Complete
 from prela.core.ids import RANDOM_BITS
 from prela.core.readable import CLOSED, LEFT
-from prela.core.span import Span, current_span, settle_current
+from prela.core.span import Span, current_span, have_those_above_settle, settle_current, take_back
 from prela.core.span_context import Event, Link, SpanContext
 from prela.core.tally import Tally
 from prela.record.enums import SpanKind, SpanStatus, SpanType
@@ -74,6 +75,9 @@ class SilentSpan(Span):
         pass
 
     def _begin(self) -> None:
+        pass
+
+    def _settle_when_left(self) -> None:
         pass
 
     def _start_at(self, at: int) -> None:
@@ -202,11 +206,15 @@ class UnsampledRoot(SilentSpan):
             if _get() is self or settle_current() is self:
                 _reset(self._token)  # type: ignore[arg-type]
                 return
-        except (ValueError, RuntimeError):
-            pass  # left in another context than it was entered in
+        except ValueError:  # another context than it was entered in
+            if isinstance(self._token, Token) and take_back(current_span, self._token):
+                return
+        except RuntimeError:
+            pass
         except TypeError:
             return  # it was not entered, but made current by others, and is left to them
         self.__class__ = self._left
+        have_those_above_settle(self)
 
     @property
     def context(self) -> SpanContext:
@@ -266,10 +274,11 @@ class RemoteSpan(SilentSpan):
 
 
 class StandIn(SilentSpan):
-    """Current while the context of another framework is attached, in the place of the span which that names.
+    """Current for as long as a block lasts, in the place of a span: of one that `use_span` is given, of one that the
+    context of another framework names, or of none, or of suppression.
 
-    One and the same span may be attached many times, in several tasks, and detached in any order; a span has one token,
-    so each attachment has a stand-in with a token of its own. Nobody is handed one: `current_or_none` looks behind it.
+    One and the same span may be used many times, in several tasks, and the blocks be left in any order; a span has one
+    token, so each block has a stand-in with a token of its own. Nobody is handed it: `current_or_none` looks behind it.
     """
 
     __slots__ = ("stands_for",)
@@ -284,14 +293,13 @@ class StandIn(SilentSpan):
 
     def leave(self) -> None:
         """Make current what was before, or be passed over from now on, as a span left out of order or elsewhere is."""
-        try:
-            if settle_current() is self:
-                _reset(self._token)  # type: ignore[arg-type]
-                self._token = LEFT
-                return
-        except (ValueError, RuntimeError):
-            pass
+        token = self._token
+        if settle_current() is self and isinstance(token, Token) and take_back(current_span, token):
+            self._token = LEFT
+            settle_current()
+            return
         self.__class__ = LeftStandIn
+        have_those_above_settle(self)
 
 
 class LeftStandIn(StandIn):
@@ -304,8 +312,18 @@ class LeftStandIn(StandIn):
 
 def current_or_none() -> Span | None:
     """Return the span that is current here, after `settle_current`, and the one meant where a stand-in is."""
-    current = settle_current()
-    return current.stands_for if isinstance(current, StandIn) else current
+    return meant(settle_current())
+
+
+def meant(found: Span | None) -> Span | None:
+    """The span itself, or that which it stands in for."""
+    return found.stands_for if isinstance(found, StandIn) else found
+
+
+def is_suppressed() -> bool:
+    """Whether nothing is to be traced here."""
+    found = _get()
+    return found is SUPPRESSION or (isinstance(found, StandIn) and current_or_none() is SUPPRESSION)
 
 
 class Suppression(SharedSpan):

@@ -10,7 +10,7 @@ what was current when it was entered; a span left elsewhere ends, once, and touc
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from prela.core import log
 from prela.core.details import Complete, Details
@@ -26,6 +26,10 @@ current_span: "ContextVar[Span | None]" = ContextVar("prela.current_span", defau
 _get = current_span.get
 _set = current_span.set
 _reset = current_span.reset
+
+in_step: "ContextVar[list[Any] | None]" = ContextVar("prela.in_step", default=None)
+"""Not empty while a step of a generator runs that `context.Scope` holds apart. Its steps are one context to it,
+whichever they are taken in: what one of them left behind, a later one takes back."""
 
 _INTERRUPTIONS: Final = (RecursionError, KeyboardInterrupt, SystemExit)
 """What may come between a `with` block and our `__exit__`, which then never runs: spans still entered above one that
@@ -259,21 +263,24 @@ class Span(ReadableSpan):
         self._writable = CLOSED
         self._trace.buffer.offer(self, 0, self._parent is None)
 
+    def _settle_when_left(self) -> None:
+        """Do not leave by the quick way, which looks at nothing."""
+        self._ensure_details()
+
     def _restore(self, error: BaseException | None) -> None:
         """Make current what was current before, if this is the context, and the order, in which to do so."""
         token = self._token
         if not isinstance(token, Token):
             return
-        if settle_current() is self or (isinstance(error, _INTERRUPTIONS) and _end_those_above(self)):
-            try:
-                _reset(token)
-                self._token = LEFT
-                return
-            except (ValueError, RuntimeError):
-                pass  # a copy of the context; the one this span was entered in still has it
+        is_last = settle_current() is self or (isinstance(error, _INTERRUPTIONS) and _end_those_above(self))
+        if is_last and take_back(current_span, token):
+            self._token = LEFT
+            settle_current()
+            return
         # Left out of order or elsewhere. Who finds it current in the context where it was entered goes on to what was
         # before it (`settle_current`); contexts that inherited it keep it.
         self.__class__ = self._left_class
+        have_those_above_settle(self)
 
     def _finish(
         self, details: Details, error: BaseException | None, *, stream: bool = False, at: int | None = None
@@ -374,12 +381,44 @@ def settle_current() -> Span | None:
     while (span := _get()) is not None and span.is_left:
         if isinstance(span, LeftSpan) and span._writable is not CLOSED and not _end_for_lack_of_stack(span):
             break
-        try:
-            _reset(span._token)  # type: ignore[arg-type]
-            span._token = LEFT
-        except (ValueError, RuntimeError, TypeError):
+        if not isinstance(token := span._token, Token) or not take_back(current_span, token):
             break
+        span._token = LEFT
     return span
+
+
+def take_back(variable: ContextVar[Any], token: Token[Any]) -> bool:
+    """Have a variable be what it was before; whether this is the context in which to do so, and the first time."""
+    try:
+        variable.reset(token)
+    except ValueError:
+        if not in_step.get():
+            return False
+        before = token.old_value
+        variable.set(None if before is Token.MISSING else before)
+    except RuntimeError:
+        return False
+    return True
+
+
+def have_those_above_settle(left: Span) -> None:
+    """Of what was entered here above a span that was left out of order, have each look, when it is left itself, what it
+    leaves current: so that nobody inherits one that was left."""
+    above: list[Span] = []
+    span = _get()
+    while span is not None and span is not left:
+        above.append(span)
+        span = _before(span)
+    if span is left:
+        for inner in above:
+            inner._settle_when_left()
+
+
+def _before(span: Span) -> Span | None:
+    """What was current when a span was entered, which is so still."""
+    token = span._token
+    previous = token.old_value if isinstance(token, Token) else None
+    return previous if isinstance(previous, Span) else None
 
 
 def _end_those_above(outer: Span) -> bool:
@@ -388,9 +427,7 @@ def _end_those_above(outer: Span) -> bool:
     span = _get()
     while span is not None and span is not outer:
         above.append(span)
-        token = span._token
-        previous = token.old_value if isinstance(token, Token) else None
-        span = previous if isinstance(previous, Span) else None
+        span = _before(span)
     if span is None:
         return False
     ended = [_end_for_lack_of_stack(inner) for inner in above]

@@ -18,12 +18,12 @@ from prela.core.silent import (
     UNSAMPLED,
     RemoteSpan,
     SilentSpan,
-    StandIn,
     UnsampledChild,
     UnsampledRoot,
+    current_or_none,
     unsampled_root,
 )
-from prela.core.span import Span, current_span, settle_current
+from prela.core.span import Span, current_span
 from prela.core.span_context import Link, SpanContext, checked_context
 from prela.record.enums import SpanKind, SpanType
 
@@ -159,11 +159,9 @@ class Tracer:
         lower: int | None = None,
     ) -> Span:
         """`span` for everything but a plain child of a recorded span. `lower`: bits that decided on a new trace."""
-        current = settle_current()
+        current = current_or_none()
         if current is SUPPRESSION:
             return SUPPRESSION
-        if isinstance(current, StandIn):
-            current = current.stands_for
         chosen = current if isinstance(parent, _Current) else parent
         if chosen is None and parent is CURRENT:
             chosen = settings.parent

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from prela.aio import deadlines
 from prela.core import log
+from prela.core.silent import meant
 from prela.core.span import current_span
 from prela.insight.accounting import Books, Ledger
 from prela.insight.accounts import accounts
@@ -194,7 +195,7 @@ def _timeout_begins(code: CodeType, frame: FrameType) -> None:
     """A method of a timeout's begins."""
     timeout = frame.f_locals["self"]
     if code is _TIMEOUT_SET:
-        deadlines.entered(timeout, current_span.get(None))
+        deadlines.entered(timeout, meant(current_span.get(None)))
     else:
         deadlines.expired(timeout)
 

@@ -6,6 +6,7 @@ from types import FrameType
 from typing import Any, Final, NamedTuple
 
 from prela.core import log
+from prela.core.silent import meant
 from prela.core.span import current_span
 from prela.core.tally import Tally
 from prela.insight.accounting import Account, Books, Mark
@@ -40,7 +41,7 @@ class Sample(NamedTuple):
 def take_sample(ledger: Books, hold: int, now: int, frame: FrameType | None, task: Any = None) -> None:
     """Keep what the hold in progress looks like now; `task` is that which runs, where that is known."""
     context = _context_of_step(frame) if task is None else _context_of(task)
-    span = None if context is None else context.get(current_span)
+    span = None if context is None else meant(context.get(current_span))
     ledger.sample = Sample(hold, now, stack_of(frame), span if isinstance(span, WatchedSpan) else None)
 
 
@@ -106,7 +107,7 @@ def _inherited(ledger: Books, account: Account) -> WatchedSpan | None:
     if span is None and not isinstance(ledger, SampledLedger):  # the step is at its end just now
         task = ledger.current or (None if account.task is None else account.task())
         context = _context_of_step(sys._getframe(1)) if task is None else _context_of(task)
-        span = None if context is None else context.get(current_span)
+        span = None if context is None else meant(context.get(current_span))
     while isinstance(span, WatchedSpan) and isinstance(span._account, Mark) and span._account.account is account:
         span = span._parent  # too short for all of it, or it would have been charged already
     return span if isinstance(span, WatchedSpan) else None

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any, Final, NamedTuple
 
 from prela.core.readable import ReadableSpan
-from prela.core.silent import SUPPRESSION, StandIn
+from prela.core.silent import SUPPRESSION, meant
 from prela.core.span import Span, current_span
 from prela.insight.places import place_in
 from prela.insight.registry import is_open
@@ -141,8 +141,7 @@ def _tasks() -> list[Any]:
 
 def _current_in(task: Any) -> Span | None:
     context = _context_of(task)
-    found = None if context is None else context.get(current_span)
-    return found.stands_for if isinstance(found, StandIn) else found
+    return None if context is None else meant(context.get(current_span))
 
 
 def _nearest_open(span: Span | None) -> Span | None:

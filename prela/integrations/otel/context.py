@@ -10,7 +10,6 @@ it are gone; in another context than it was attached in, nothing is touched ther
 
 from collections.abc import Mapping
 from contextvars import ContextVar, Token
-from types import MappingProxyType
 from typing import Any, Final, cast
 
 from opentelemetry import baggage as otel_baggage
@@ -20,9 +19,9 @@ from opentelemetry.context.context import Context, _RuntimeContext
 from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 
 from prela.core import log
-from prela.core.context import _EMPTY, _baggage, get_baggage, hold_apart
-from prela.core.silent import SUPPRESSION, RemoteSpan, StandIn
-from prela.core.span import Span, settle_current
+from prela.core.context import _EMPTY, Held, get_baggage, hold_apart, hold_baggage
+from prela.core.silent import SUPPRESSION, RemoteSpan, StandIn, is_suppressed, meant
+from prela.core.span import Span, settle_current, take_back
 from prela.integrations.otel.convert import from_otel
 from prela.integrations.otel.flushing import sdk_watch
 from prela.integrations.otel.force import force
@@ -42,7 +41,7 @@ _SUPPRESSED: Final = (
 class Attachment:
     """A context that was attached; also the token for detaching it."""
 
-    __slots__ = ("_baggage_token", "_is_over", "_token", "baggage", "context", "is_left", "stand_in")
+    __slots__ = ("_held_baggage", "_is_over", "_token", "baggage", "context", "is_left", "stand_in")
 
     def __init__(self, context: Context) -> None:
         self.context: Context = context
@@ -50,7 +49,7 @@ class Attachment:
         """Detached, and still to be found where it was attached."""
         self._is_over = False
         self.stand_in: StandIn | None = None
-        self._baggage_token: Token[Mapping[str, Any] | None] | None = None
+        self._held_baggage: Held | None = None
         if force.is_shared:
             if force.handing_over:
                 sdk_watch.look()
@@ -59,10 +58,10 @@ class Attachment:
         self._token = _attached.set(self)
 
     def _share(self, span: Span | None, baggage: Mapping[str, Any]) -> None:
-        if settle_current() is not SUPPRESSION:
+        if not is_suppressed():
             self.stand_in = StandIn(span)
         if baggage != get_baggage():
-            self._baggage_token = _baggage.set(MappingProxyType(dict(baggage)))
+            self._held_baggage = hold_baggage(baggage)
 
     def detach(self) -> None:
         """Make current what was before, or be passed over from now on."""
@@ -73,19 +72,12 @@ class Attachment:
             self.is_left = True
         if self.stand_in is not None:
             self.stand_in.leave()
-        if self._baggage_token is not None and get_baggage() is self.baggage:
-            try:
-                _baggage.reset(self._baggage_token)
-            except ValueError:
-                pass  # another context than it was attached in
+        if self._held_baggage is not None:
+            self._held_baggage.leave()
 
     def take_back(self) -> bool:
         """Have the one before be the last; whether this is the context in which to do so."""
-        try:
-            _attached.reset(self._token)
-            return True
-        except (ValueError, RuntimeError):
-            return False
+        return take_back(_attached, self._token)
 
 
 _attached: ContextVar[Attachment | None] = ContextVar("prela.otel.attached", default=None)
@@ -171,8 +163,7 @@ def _with_ours(context: Context, attachment: Attachment | None) -> Context:
 
 
 def _with_span(context: Context, current: Span | None) -> Context:
-    if isinstance(current, StandIn):
-        current = current.stands_for
+    current = meant(current)
     if current is SUPPRESSION:
         for key in _SUPPRESSED:
             context = otel_context.set_value(key, True, context)

@@ -6,7 +6,7 @@ from typing import Any, Final
 from prela.core import log
 from prela.core.private import keep_secret
 from prela.core.propagation import inject
-from prela.core.silent import SUPPRESSION
+from prela.core.silent import is_suppressed
 from prela.core.span import current_span
 from prela.core.tracer import Tracer
 from prela.integrations import semconv
@@ -47,7 +47,7 @@ class Caller:
                 return None
             if (below := current_call.get()) is not None and _asks(below, args, kwargs):
                 return None  # a `request` that was replaced has called one that was, too
-            if _get() is not SUPPRESSION:
+            if not is_suppressed():
                 return self._begin(client, args, kwargs)
         except Exception as error:
             log.failed("tracing a call", error)

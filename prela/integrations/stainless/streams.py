@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from prela.core import log
-from prela.core.silent import SUPPRESSION
+from prela.core.silent import is_suppressed
 from prela.core.span import current_span
 
 _get = current_span.get
@@ -102,7 +102,7 @@ class Steps:
         reading = self._reading
         clock = reading.clock
         began = clock()
-        token = _set(reading.span) if _get() is not SUPPRESSION else reading.begin_untold()
+        token = reading.begin_untold() if is_suppressed() else _set(reading.span)
         try:
             item = next(self._inner)
         except StopIteration:
@@ -143,7 +143,7 @@ class AsyncSteps:
         reading = self._reading
         clock = reading.clock
         began = clock()
-        token = _set(reading.span) if _get() is not SUPPRESSION else reading.begin_untold()
+        token = reading.begin_untold() if is_suppressed() else _set(reading.span)
         try:
             item = await self._inner.__anext__()
         except StopAsyncIteration:
