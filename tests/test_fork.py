@@ -408,6 +408,54 @@ def test_a_program_that_names_nothing_of_prela_but_open_tracer_may_fork(run_prog
     ]
 
 
+@pytest.mark.parametrize("insight", [False, True])
+def test_a_span_that_was_made_before_a_fork_may_start_in_the_child(insight: bool, run_program: RunProgram) -> None:
+    done = run_program(
+        program(
+            f"""
+            prela.init("before", export_delay=60)
+            unstarted = prela.get_tracer().span("made under other settings")
+            tracer = prela.init("test", insight={insight}, export_delay=60)
+
+            def job(used, *entered):
+                for span in entered:
+                    with span:
+                        with tracer.span(f"inside {{span.name}}"):
+                            pass
+                with prela.use_span(used):
+                    spans(1, "below used")
+                used.end()
+                print(prela.statistics().started, prela.sync.flush(10))
+
+            with tracer.span("root"):
+                first, second = tracer.span("first"), tracer.span("second")
+                used = tracer.span("used")
+                in_child(lambda: job(used, first, second))
+                spans(2, "unrelated")
+                with second, unstarted:
+                    pass
+            """
+        )
+    )
+    assert_quiet(done)
+    assert done.stdout == "6 True\n"
+    names = {line["span_id"]: line["name"] for line in done.lines}
+    assert len(names) == len(done.lines) == 11
+    assert sorted((line["name"], names.get(line["parent_span_id"])) for line in done.lines) == [
+        ("below used 0", "used"),
+        ("first", "root"),
+        ("inside first", "first"),
+        ("inside second", "second"),
+        ("made under other settings", None),
+        ("root", None),
+        ("second", "root"),
+        ("second", "root"),
+        ("unrelated 0", "root"),
+        ("unrelated 1", "root"),
+        ("used", "root"),
+    ]
+
+
 WORK = """
 def work():
     spans(1, "last act")

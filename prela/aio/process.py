@@ -104,6 +104,10 @@ class Process:
         self.__init__()  # type: ignore[misc]
         self.counters = Counters(unsampled=unsampled)
 
+    def all_settings(self) -> list[Settings]:
+        """Those that anything may still have been started, or queued, under."""
+        return [host.settings for host in self._hosts]
+
     def running_hosts(self) -> "list[Host]":
         """Those with anything left to export: the one in force, and those before it that are still at it."""
         with self.lock:

@@ -7,6 +7,8 @@ from prela.core.buffer import Buffer
 from prela.core.settings import Settings
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from prela.core.tail import Verdict
 
 
@@ -46,6 +48,19 @@ class LocalTrace:
         self.incomplete: bool = False
         """Set when a span of this trace was shed."""
         self._hex_id = ""
+
+    def begun(self) -> "Self":
+        """Itself, made known to tail sampling, where there is any."""
+        tail = self.settings.tail
+        if tail is not None and self.verdict is None:
+            tail.begin(self)
+        return self
+
+    def continued(self, settings: Settings, parent_id: str | None) -> "LocalTrace":
+        """The same trace under other settings, below a span of this id."""
+        below = LocalTrace(settings, self.trace_id, parent_id, self.trace_state)
+        below.verdict = self.verdict
+        return below.begun()
 
     @property
     def hex_id(self) -> str:

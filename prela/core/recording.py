@@ -89,3 +89,25 @@ def recording_class(settings: "Settings") -> type[Span]:
 def joined(first: type[Span], *others: type[Span]) -> type[Span]:
     """Return a class of spans that does as the first of these, and what that leaves open as those after it."""
     return type(first.__name__, (first, *others), {"__slots__": ()})
+
+
+def start_under(before: "Settings", now: "Settings") -> None:
+    """After a fork, in the child: have spans that were made under the settings before, and not started, start under
+    those of now. They are then below the same parent, which is in another process."""
+
+    def moved(span: Span) -> bool:
+        if span._token is not None:
+            return False
+        span._trace, span._parent = span._trace.continued(now, span.parent_span_id), None
+        span.__class__ = now.span_class
+        return True
+
+    def enter(span: Span) -> Span:
+        return span.__enter__() if moved(span) else span._enter_started()
+
+    def begin(span: Span) -> None:
+        if moved(span):
+            span._begin()
+
+    setattr(before.span_class, "__enter__", enter)  # noqa: B010  (not typed: they are methods)
+    setattr(before.span_class, "_begin", begin)  # noqa: B010

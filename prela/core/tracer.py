@@ -193,9 +193,7 @@ class Tracer:
         trace = parent._trace
         if trace.settings is settings:
             return trace, parent
-        below = LocalTrace(settings, trace.trace_id, parent.span_id, trace.trace_state)
-        below.verdict = trace.verdict
-        return _begun(below), None
+        return trace.continued(settings, parent.span_id), None
 
     def _start_trace(
         self,
@@ -213,8 +211,8 @@ class Tracer:
         if not decided and not _is_sampled(settings, SamplingRequest(trace_id, name, span_type, remote)):
             return unsampled_root(settings.unsampled_class, trace_id)
         if remote is None:
-            return _begun(LocalTrace(settings, trace_id))
-        return _begun(LocalTrace(settings, trace_id, remote.span_id, remote.trace_state))
+            return LocalTrace(settings, trace_id).begun()
+        return LocalTrace(settings, trace_id, remote.span_id, remote.trace_state).begun()
 
     def _dress(
         self, span: Span, attributes: Mapping[str, object] | None, kind: SpanKind | str, links: Links | None
@@ -230,14 +228,6 @@ class Tracer:
                 span.add_link(link)
         except TypeError as error:
             log.failed("links", error)
-
-
-def _begun(trace: LocalTrace) -> LocalTrace:
-    """The local trace, made known to tail sampling, where there is any."""
-    tail = trace.settings.tail
-    if tail is not None and trace.verdict is None:
-        tail.begin(trace)
-    return trace
 
 
 def _remote(parent: object) -> SpanContext | None:

@@ -13,6 +13,7 @@ from time import monotonic
 from prela.aio.process import process
 from prela.core import log
 from prela.core.buffer import EXIT_DEADLINE
+from prela.core.recording import start_under
 from prela.sync.bridge import Bridge
 
 _exit_timeout = 5.0
@@ -70,11 +71,13 @@ def drain_in_child_process() -> None:
 
 def _after_fork_in_child() -> None:
     try:
-        host = process.host
+        host, before = process.host, process.all_settings()
         process.forget()
         if host is None:
             return
         settings = host.settings.after_fork(process.counters)
+        for one in before:
+            start_under(one, settings)
         process.take_over(Bridge(settings, host.exporters, host.make_worker, drain_in_child_process))
     except Exception as error:
         log.failed("the fork hook", error)
