@@ -32,10 +32,22 @@ _SEMANTIC_NAMES: Final = {"session_id": "session.id", "user_id": "user.id"}
 class Usage:
     """Whether `propagate_attributes` was ever used: until then, no span pays for looking."""
 
-    __slots__ = ("propagating",)
+    __slots__ = ("_to_tell", "propagating")
 
     def __init__(self) -> None:
         self.propagating: bool = False
+        self._to_tell: list[Callable[[], object]] = []
+
+    def tell_of_first(self, callback: "Callable[[], object]") -> None:
+        """Call this at the first use."""
+        self._to_tell.append(callback)
+
+    def begin(self) -> None:
+        """It is used."""
+        if not self.propagating:
+            self.propagating = True
+            for callback in self._to_tell:
+                callback()
 
 
 usage: Final = Usage()
@@ -138,10 +150,14 @@ def propagate_attributes(
 
     `session_id` and `user_id` are recorded as `session.id` and `user.id`; a span's own attributes win.
     """
-    usage.propagating = True
     known = {"session_id": session_id, "user_id": user_id}
     named = {_SEMANTIC_NAMES[key]: value for key, value in known.items() if value is not None}
-    with _block(lambda: Held(_propagated, MappingProxyType({**get_propagated_attributes(), **named, **attributes}))):
+
+    def begin() -> Held:
+        usage.begin()
+        return Held(_propagated, MappingProxyType({**get_propagated_attributes(), **named, **attributes}))
+
+    with _block(begin):
         yield
 
 

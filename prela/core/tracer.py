@@ -5,6 +5,7 @@ What it leaves to others: waiting (`prela.aio.tracer` adds `aspan` and `task_gro
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
+from weakref import WeakSet
 
 from prela.core import log
 from prela.core.context import get_propagated_attributes, usage
@@ -45,22 +46,37 @@ class _Current:
 CURRENT: Final = _Current()
 
 
+_tracers: "WeakSet[Tracer]" = WeakSet()
+
+
+def _look_what_is_propagated() -> None:
+    """From now on there is more to ask about each span."""
+    for tracer in list(_tracers):
+        tracer._span_class = None
+
+
+usage.tell_of_first(_look_what_is_propagated)
+
+
 class Tracer:
     """Makes spans. The process has one, `prela.get_tracer()`; while tracing is off, its spans record nothing."""
 
-    __slots__ = ("_settings", "_span_class")
+    __slots__ = ("__weakref__", "_settings", "_span_class")
 
     _settings: Settings | None
     _span_class: type[Span] | None
-    """What these settings record: a span of it has a child of it, and nothing more to ask."""
+    """What these settings record: a span of it has a child of it, and nothing more to ask. None where there is."""
 
     def __init__(self, settings: Settings | None = None) -> None:
+        _tracers.add(self)
         self.configure(settings)
 
     def configure(self, settings: Settings | None) -> None:
         """Use these settings for spans started from now on; None turns tracing off."""
         self._settings = settings
         self._span_class = None if settings is None else settings.span_class
+        if usage.propagating:
+            self._span_class = None
 
     def span(
         self,
@@ -86,39 +102,37 @@ class Tracer:
         """
         try:
             current: Any = _get()  # of the class that is compared below
-            current_class = type(current)
-            if (
-                current_class is self._span_class
-                and parent is CURRENT
-                and kind is _INTERNAL
-                and links is None
-                and not usage.propagating
-            ):
-                span: Span = current_class()
-                span.name = name
-                span.span_type = span_type
-                span._trace = current._trace
-                span._parent = current
-                span._attributes = span._writable = {}
-                span._details = span._token = None
-                if attributes:
-                    span.set_attributes(attributes)
-                return span
-            settings = self._settings
-            if settings is None:
-                return NO_SPAN
-            if parent is CURRENT:
-                if current is None:
-                    if (bound := settings.root_bound) is not None:
-                        if not bound or (lower := settings.draw(RANDOM_BITS)) >= bound:
-                            next(settings.unsampled_counter)
-                            root = settings.unsampled_class()
-                            root._token = None
-                            if bound:
-                                root.lower_bits = lower
-                            return root
-                        return self._new_span(settings, name, span_type, attributes, kind, links, parent, lower)
-                elif current_class is settings.unsampled_class:
+            if current is None:
+                settings = self._settings
+                if settings is None:
+                    return NO_SPAN
+                if parent is CURRENT and (bound := settings.root_bound) is not None:
+                    if not bound or (lower := settings.draw(RANDOM_BITS)) >= bound:
+                        next(settings.unsampled_counter)
+                        root_class = settings.unsampled_class  # CPython 3.11 is slower to call it where it stands
+                        root = root_class()
+                        root._token = None
+                        if bound:
+                            root.lower_bits = lower
+                        return root
+                    return self._new_span(settings, name, span_type, attributes, kind, links, parent, lower)
+            else:
+                current_class = type(current)
+                if current_class is self._span_class and parent is CURRENT and kind is _INTERNAL and links is None:
+                    span: Span = current_class()
+                    span.name = name
+                    span.span_type = span_type
+                    span._trace = current._trace
+                    span._parent = current
+                    span._attributes = span._writable = {}
+                    span._details = span._token = None
+                    if attributes:
+                        span.set_attributes(attributes)
+                    return span
+                settings = self._settings
+                if settings is None:
+                    return NO_SPAN
+                if current_class is settings.unsampled_class and parent is CURRENT:
                     next(settings.unsampled_counter)
                     return UNSAMPLED
             return self._new_span(settings, name, span_type, attributes, kind, links, parent)
