@@ -2,6 +2,7 @@
 
 import contextvars
 import gc
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -440,6 +441,26 @@ async def test_baggage_and_propagated_attributes_flow_into_tasks_and_threads(
     assert prela_spans["outside"].attributes == {}
     with pytest.raises(TypeError):
         prela.get_baggage()["x"] = 1  # type: ignore[index]
+
+
+@pytest.mark.parametrize("more", range(8))  # the limit is met in another of our functions each time
+def test_after_a_recursion_error_without_a_span_around_it_nothing_is_current_or_open(
+    more: int, tracer: prela.Tracer, prela_spans: Recorder
+) -> None:
+    def dive(depth: int) -> None:
+        with tracer.span(f"{depth}"):
+            dive(depth + 1)
+
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(before + more)
+    try:
+        with pytest.raises(RecursionError):
+            dive(0)
+    finally:
+        sys.setrecursionlimit(before)
+    assert prela.get_current_span().name == ""
+    ids = prela_spans._settings.counters.ids
+    assert len(prela_spans.records) == ids.started > 100
 
 
 def test_after_a_recursion_error_nothing_of_the_deep_spans_is_current_or_lost(

@@ -200,14 +200,17 @@ class Span(ReadableSpan):
     def _ensure_details(self) -> Details:
         """The details, made if need be; by one of several threads at once."""
         if self._details is None:
-            mine = self, Details()
+            key, mine = id(self), (self, Details())
             try:
-                _, made = _making.setdefault(id(self), mine)
+                _, made = _making.setdefault(key, mine)
                 if self._details is None:
                     self._details = made
             finally:
-                if _making.get(id(self)) is mine:
-                    del _making[id(self)]  # after the assignment: who comes later finds that
+                try:  # and call nothing: there may be no stack for it
+                    if _making[key] is mine:
+                        del _making[key]  # after the assignment: who comes later finds that
+                except KeyError:
+                    pass
         return self._details
 
     def _set_weighed(self, key: str, value: object) -> None:
@@ -285,13 +288,16 @@ class Span(ReadableSpan):
     def _finish(
         self, details: Details, error: BaseException | None, *, stream: bool = False, at: int | None = None
     ) -> None:
-        mine = [self]
+        key, mine = id(self), [self]
         try:
-            if _claims.setdefault(id(self), mine) is mine and self._writable is not CLOSED:
+            if _claims.setdefault(key, mine) is mine and self._writable is not CLOSED:
                 self._finish_once(details, error, stream, self._moment(at))
         finally:
-            if _claims.get(id(self)) is mine:
-                del _claims[id(self)]
+            try:  # and call nothing: there may be no stack for it
+                if _claims[key] is mine:
+                    del _claims[key]
+            except KeyError:
+                pass
 
     def _finish_once(self, details: Details, error: BaseException | None, stream: bool, end: int) -> None:
         trace = self._trace
