@@ -805,11 +805,11 @@ class Interrupted(dict[int, Any]):
 
     is_pressed = False
 
-    def get(self, key: int, default: Any = None) -> Any:
+    def __getitem__(self, key: int) -> Any:
         if self.is_pressed:
             self.is_pressed = False
             raise KeyboardInterrupt
-        return super().get(key, default)
+        return super().__getitem__(key)
 
 
 @pytest.mark.parametrize("name", ["_claims", "_making"])
