@@ -113,6 +113,11 @@ def load(
         raise ConfigurationError("service_name", service_name, "a string that is not empty")
     if resource is not None and not isinstance(resource, Mapping):
         raise ConfigurationError("resource", resource, "a mapping of attribute names to values")
+    named = (resource or {}).get("service.name")
+    if named is not None and (not isinstance(named, str) or not named.strip()):
+        raise ConfigurationError(
+            "resource", resource, 'a mapping in which "service.name" is a string that is not empty'
+        )
     exporters = (
         _exporters("exporter", exporter)
         if exporter is not None
@@ -121,7 +126,7 @@ def load(
     folder = Path(_folder(trace_dir) or env.text("PRELA_TRACE_DIR") or "traces")
     return Config(
         service_name=service_name
-        or (resource or {}).get("service.name")
+        or named
         or env.text("PRELA_SERVICE_NAME")
         or env.text("OTEL_SERVICE_NAME")
         or otel_resource.get("service.name")

@@ -54,6 +54,7 @@ BAD_ARGUMENTS: list[tuple[str, Any, str]] = [
     *(("sampler", value, "`should_sample(request)`") for value in (5, "always_on", lambda _: True, prela.AlwaysOn)),
     *(("sample_rate", value, "a number from 0 to 1") for value in (-0.1, 1.1, math.nan, math.inf, "0.5", True, 1j)),
     *(("resource", value, "a mapping") for value in (5, "a=b", [("a", 1)])),
+    *(("resource", {"service.name": name}, '"service.name" is a string') for name in (5, [], b"a", " ")),
     *(("auto_instrument", value, "True or False") for value in ("false", 5, 0, [])),
     *(("capture_content", value, "True or False") for value in ("no", 1)),
     *(("redact", value, "redact(key, value)") for value in (5, "x", lambda: 1, lambda a, b, c: 1)),

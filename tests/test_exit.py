@@ -205,6 +205,57 @@ def test_a_sigterm_without_a_handler_costs_at_most_what_was_not_exported(run_pro
     assert done.names == named("span", 10)
 
 
+LEFT_LOOP = """
+import prela.aio
+
+async def main():
+    global tracer
+    async with prela.aio.open_tracer("test", {exporter!r}) as tracer:
+        spans(2, "exported")
+        await prela.flush()
+        spans(3, "left")
+        asyncio.get_running_loop().stop()
+        await asyncio.Event().wait()
+
+loop = asyncio.new_event_loop()
+task = loop.create_task(main())
+loop.run_forever()
+print(prela.statistics().exported)
+atexit.register(lambda: print(prela.statistics().dropped))
+import prela.sync  # its hook runs before that
+"""
+
+
+@pytest.mark.parametrize("exporter", ["file", "memory"])
+def test_a_loop_that_is_left_inside_open_tracer_does_not_hold_up_the_end_and_what_it_left_is_counted(
+    exporter: str, run_program: RunProgram
+) -> None:
+    done = run_program(PRELUDE + LEFT_LOOP.format(exporter=exporter), dev=False, timeout=20)
+    assert done.returncode == 0
+    assert done.stdout.startswith("2\n")
+    assert "prela: 3 spans were not exported within 5 s of the exit (exit_deadline)" in done.stderr
+    if exporter == "file":
+        assert done.names == ["exported 0", "exported 1"]
+
+
+def test_tracing_that_is_set_up_for_the_first_time_by_an_exit_hook_harms_nobody(run_program: RunProgram) -> None:
+    done = run_program(
+        PRELUDE
+        + """
+import prela
+
+@atexit.register
+def hook():
+    global tracer
+    tracer = prela.init("test")
+    spans(2)
+    print(prela.sync.flush(5))
+"""
+    )
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "True\n")
+    assert done.names == ["span 0", "span 1"]
+
+
 def test_spans_in_exit_hooks_are_exported_whenever_the_hook_was_registered(run_program: RunProgram) -> None:
     done = run_program(
         program(

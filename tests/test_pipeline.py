@@ -387,6 +387,42 @@ def test_a_span_that_ends_after_shutdown_is_counted(since: Callable[[], dict[str
     assert exporter.records == []
 
 
+def test_a_span_that_ends_after_shutdown_and_the_next_init_is_exported_under_that(
+    since: Callable[[], dict[str, int]],
+) -> None:
+    exporter = Keeping()
+    with prela.init("test", Keeping()).span("late"):
+        assert prela.sync.shutdown()
+        prela.init("test", exporter)
+    assert prela.sync.flush()
+    assert since() == {"started": 1, "exported": 1}
+    assert exporter.names == ["late"]
+
+
+class Exits:
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __str__(self) -> str:
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError()])
+async def test_whatever_a_name_raises_that_is_no_text_the_worker_and_the_program_go_on(
+    error: BaseException, tracing: Tracing
+) -> None:
+    exporter = Keeping()
+    async with tracing(exporter) as tracer:
+        name: Any = Exits(error)
+        with tracer.span(name, span_type=name) as span:
+            span.set_attribute(name, 1)
+        spans(tracer, 2)
+        assert await prela.flush()
+    wrong, *others = exporter.records
+    assert "in __str__" in wrong.name
+    assert [record.name for record in others] == named("span", 2)
+
+
 @pytest.mark.parametrize("kind", ["async", "plain"])
 def test_shutdown_gives_up_on_a_hanging_exporter_and_counts_what_it_lost(
     kind: str, since: Callable[[], dict[str, int]]
@@ -1045,6 +1081,30 @@ def test_what_was_lost_is_told_once_as_it_begins_and_in_total_at_its_end(caplog:
     (summary,) = [record for record in exporter.records if record.name == "prela.dropped"]
     assert summary.attributes == {"prela.dropped.queue_full": lost}
     assert (summary.status, summary.service_name) == ("error", "test")
+
+
+def test_an_outage_over_many_batches_is_one(caplog: pytest.LogCaptureFixture) -> None:
+    class Refusing:
+        def __init__(self) -> None:
+            self.called = threading.Event()
+
+        async def export(self, spans: Any) -> bool:
+            self.called.set()
+            return False
+
+    exporter = Refusing()
+    tracer = prela.init("test", exporter, export_delay=0.15)
+    with caplog.at_level(logging.WARNING, "prela"):
+        for _ in range(8):
+            exporter.called.clear()
+            spans(tracer, 1)
+            assert exporter.called.wait(10)
+        prela.sync.shutdown()
+    told = [message for message in caplog.messages if "dropped" in message or "lost" in message]
+    assert told == [
+        "prela: spans are being dropped: {'export_failed': 1}",
+        "prela: 8 spans were lost: {'export_failed': 8}",
+    ]
 
 
 def test_after_an_overload_everything_is_recorded_again(since: Callable[[], dict[str, int]]) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
@@ -48,6 +49,13 @@ async def off_the_loop(function: Callable[..., T], *args: object) -> T:
     """Call a function that touches the disk: here on a loop of our own, in a thread on the application's."""
     if on_private_loop.get():
         return function(*args)
+    from prela.aio.waking import is_asyncio
+
+    if is_asyncio():
+        # Not anyio's threads: where a loop is left with its main task unfinished, the interpreter waits for them.
+        import asyncio
+
+        return await asyncio.get_running_loop().run_in_executor(None, partial(function, *args))
     import anyio.to_thread
 
     return await anyio.to_thread.run_sync(function, *args)

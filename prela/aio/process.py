@@ -80,7 +80,7 @@ class Process:
         """Put a host in force; the one before it exports what it has, and ends. `kept_open`: exporters of both."""
         with self.lock:
             before, self.host = self.host, host
-            self._forget_the_past(before)
+            self._forget_the_past(before, host.settings.buffer)
             self._hosts.append(host)
             tracer.configure(host.settings)
             _unwatch(before)
@@ -141,9 +141,11 @@ class Process:
             late_calls=self.counters.late_calls.value,
         )
 
-    def _forget_the_past(self, before: Host | None) -> None:
+    def _forget_the_past(self, before: Host | None, successor: Buffer) -> None:
         """Keep of hosts that are done nothing but their counts: a notebook may call `init()` a thousand times."""
         done = [host for host in self._hosts if not host.is_running and host is not before]
+        for host in done:
+            host.settings.buffer.hand_over(successor)  # what was started before a shutdown, and ends only now
         self._past = add_up(self._past, done)
         self._hosts = [host for host in self._hosts if host not in done]
 

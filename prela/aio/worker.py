@@ -74,7 +74,8 @@ class Worker:
         self._deliveries: list[Delivery] = []
         self.outcomes: Outcomes = Outcomes()
         self._flushes = Flushes()
-        self._outage = Outage()
+        # Where every batch fails, that is one outage: they come a delay apart.
+        self._outage = Outage(quiet=3 * self.schedule.delay)
         self._journal: Journal | None = None
         if settings.insight is not None:
             self._journal = Journal(settings.insight, settings.buffer, self.schedule.delay)

@@ -170,7 +170,7 @@ def _text(value: object) -> str:
     """What should have been a text, as one."""
     try:
         return str(value)
-    except Exception as error:
+    except BaseException as error:  # whatever it is, it is the program's, and not meant for the worker
         return f"<{type(value).__name__}: {type(error).__name__} in __str__>"
 
 

@@ -1,18 +1,22 @@
 """When to speak of losses: one line as they begin, one total when they have ended."""
 
 from collections.abc import Mapping
+from time import monotonic
 
 
 class Outage:
     """Told the totals of what was dropped from time to time, it says what is worth saying.
 
-    An outage begins with the first drop after a quiet time, and ends at the first look that finds no new one.
+    An outage begins with the first drop after a quiet time, and ends at the first look after which there was no new one
+    for so many seconds.
     """
 
-    __slots__ = ("_begun", "_reported", "_seen")
+    __slots__ = ("_begun", "_last", "_quiet", "_reported", "_seen")
 
-    def __init__(self, told: Mapping[str, int] | None = None) -> None:
+    def __init__(self, told: Mapping[str, int] | None = None, quiet: float = 0.0) -> None:
         """`told` are the totals that were spoken of before."""
+        self._quiet = quiet
+        self._last = 0.0
         self._seen: dict[str, int] = dict(told or {})
         self._reported: dict[str, int] = dict(told or {})
         self._begun = False
@@ -22,6 +26,8 @@ class Outage:
         news = dict(dropped) != self._seen
         first = news and not self._begun
         self._begun = self._begun or news
+        if news:
+            self._last = monotonic()
         return first
 
     def ended(self, dropped: Mapping[str, int], *, final: bool = False) -> dict[str, int]:
@@ -29,7 +35,7 @@ class Outage:
 
         `final` ends it now: there will be no further look.
         """
-        quiet = dict(dropped) == self._seen
+        quiet = dict(dropped) == self._seen and monotonic() - self._last >= self._quiet
         self._seen = dict(dropped)
         if not self._begun or not (quiet or final):
             return {}

@@ -8,6 +8,7 @@ import atexit
 import os
 import sys
 import threading
+from contextlib import suppress as ignoring
 from time import monotonic
 
 from prela.aio.process import process
@@ -36,7 +37,8 @@ def drain_at_exit() -> None:
         if isinstance(current, Bridge) and current not in hosts:
             hosts.append(current)
         for host in hosts:
-            host.rest(max(0.1, deadline - monotonic()), EXIT_DEADLINE)
+            host.rest(max(0.01, deadline - monotonic()), EXIT_DEADLINE)
+        _give_up_what_is_in_loops_of_others()
         lost = process.statistics().dropped.get(EXIT_DEADLINE, 0) - before
         if lost:
             log.warn("prela: %d spans were not exported within %g s of the exit (exit_deadline)", lost, _exit_timeout)
@@ -44,6 +46,15 @@ def drain_at_exit() -> None:
             _tell_where(current)
     except BaseException as error:
         _give_up_for(error)
+
+
+def _give_up_what_is_in_loops_of_others() -> None:
+    """Count what `open_tracer` has left in a loop that was stopped, or left, before the end of its block."""
+    for host in process.running_hosts():
+        if not isinstance(host, Bridge):
+            for worker in host.workers:
+                with ignoring(Exception):  # its loop is closed
+                    worker.abandon(EXIT_DEADLINE)
 
 
 def _give_up_for(error: BaseException) -> None:
@@ -95,6 +106,7 @@ def _let_threads_start() -> None:
 
 atexit.register(drain_at_exit)
 if hasattr(threading, "_register_atexit"):  # what concurrent.futures uses; without it a short program may be too short
-    threading._register_atexit(_let_threads_start)
+    with ignoring(RuntimeError):  # the end has come already
+        threading._register_atexit(_let_threads_start)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
