@@ -18,6 +18,7 @@ import pytest
 import prela
 from prela.aio import open_tracer
 from prela.aio.waking import answered
+from prela.core.buffer import Buffer
 from prela.testing import FailingExporter, HangingExporter
 
 pytestmark = pytest.mark.anyio
@@ -1064,6 +1065,36 @@ def test_the_queue_is_bounded_by_bytes_too(since: Callable[[], dict[str, int]]) 
     exporter.release()
     assert not prela.sync.flush()
     assert since()["exported"] == held
+
+
+def test_long_names_do_not_fill_the_queue_while_an_exporter_holds_it_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Held(HangingExporter):
+        entered = threading.Event()
+
+        async def export(self, spans: Sequence[prela.SpanRecord]) -> None:
+            self.entered.set()
+            await super().export(spans)
+
+    exporter, looked, shorten = Held(), threading.Event(), Buffer.shorten
+
+    def shorten_and_tell(buffer: Buffer) -> None:
+        shorten(buffer)
+        looked.set()
+
+    monkeypatch.setattr(Buffer, "shorten", shorten_and_tell)
+    tracer = prela.init("test", exporter)
+    spans(tracer, 1)
+    assert exporter.entered.wait(10)
+    for name in ("first", "second"):
+        with tracer.span(name + "n" * 5_000, "t" * 5_000) as span:
+            span.set_attribute("k" * 5_000, 1)
+        looked.clear()
+        assert looked.wait(10) and looked.clear() is None and looked.wait(10)  # a look that began after the end
+        assert (len(span.name), len(span.span_type), *map(len, span.attributes)) == (1_024, 1_024, 1_024)
+        assert span.attributes == {"k" * 1_023 + "…": 1}
+    exporter.release()
+    assert prela.sync.flush()
+    assert [len(record.name) for record in exporter.records[1:]] == [1_024] * 2
 
 
 def test_what_was_lost_is_told_once_as_it_begins_and_in_total_at_its_end(caplog: pytest.LogCaptureFixture) -> None:

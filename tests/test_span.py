@@ -232,12 +232,6 @@ def test_how_a_span_ended_is_told_past_every_limit(tracer: prela.Tracer) -> None
     assert record.dropped == {"attributes": 4, "events": 1}
 
 
-def test_an_extremely_long_key_is_cut(tracer: prela.Tracer, prela_spans: Recorder) -> None:
-    with tracer.span("span") as span:
-        span.set_attribute("k" * 5_000, 1)
-    assert prela_spans["span"].attributes == {"k" * 1_024: 1}
-
-
 # --- after the end ------------------------------------------------------------------------------------------------
 
 
@@ -447,6 +441,28 @@ def test_times_and_duration_are_those_of_the_clock(tracer: prela.Tracer) -> None
 def traced_with(settings: Settings, program: Callable[[prela.Tracer], None]) -> dict[str, SpanRecord]:
     program(prela.Tracer(settings))
     return {span.name: record_of(span) for span in settings.buffer.take(1_000)[0]}
+
+
+def test_names_are_cut_and_what_is_said_of_the_status_is_under_the_limits(
+    tracer: prela.Tracer, prela_spans: Recorder
+) -> None:
+    long = "n" * 5_000
+    with recording(limits=prela.Limits(string_length=2_000)) as spans, tracer.span(long, long) as span:
+        span.add_event(long)
+        span.set_attribute(long, 1)
+        span.set_status("error", long)
+    (record,) = spans.records
+    cut = "n" * 1_023 + "…"
+    assert (record.name, record.span_type, record.events[0].name) == (cut, cut, cut)
+    assert {key: value for key, value in record.attributes.items() if key != "prela.cuts"} == {cut: 1}
+    assert record.status_message == "n" * 2_000 + "… [3000 more characters cut]"
+
+
+def test_a_trace_state_that_is_too_long_is_dropped_whole(tracer: prela.Tracer, prela_spans: Recorder) -> None:
+    for length in (8_192, 8_193):
+        with tracer.span("span", parent=prela.SpanContext("a" * 32, "b" * 16, True, "k=" + "v" * (length - 2))):
+            pass
+    assert [len(record.trace_state) for record in prela_spans.records] == [8_192, 0]
 
 
 def test_a_system_clock_that_is_set_back_changes_no_duration_and_no_order() -> None:

@@ -206,6 +206,8 @@ class Worker:
                 await self._move_batch()
                 self._admit_flushes()
                 self._sift([])
+            if self.buffer.queue and not any(delivery.idle for delivery in self._deliveries):
+                self.buffer.shorten()
             await self._write_down_what_is_open()
             self._answer()
             self._speak_of_losses()

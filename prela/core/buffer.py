@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from prela.core.shared import shared
 from prela.core.tally import Tally
+from prela.record.values import NAME_LENGTH, short
 
 if TYPE_CHECKING:
     from prela.core.span import Span
@@ -49,6 +50,7 @@ class Buffer:
         "_heavy_out",
         "_max_bytes",
         "_max_spans",
+        "_shortened",
         "_successor",
         "dropped",
         "false_starts",
@@ -65,6 +67,7 @@ class Buffer:
         self._max_bytes = max_bytes
         self._heavy_in = 0
         self._heavy_out = 0
+        self._shortened = 0
         self._closed: str | None = None
         self._successor: Buffer | None = None
         self._disowned = False
@@ -172,6 +175,24 @@ class Buffer:
             self._heavy_out = self._heavy_in if not queue else self._heavy_out + heavy
             self.settle()
         return spans, heavy
+
+    def shorten(self) -> None:
+        """Cut names that are longer than spans are charged for, of what has come since this was last called.
+
+        Only the worker calls this, where an exporter holds it up: else what is queued is taken before it can be much.
+        """
+        spans = list(self.queue)
+        for span in spans[max(0, self._shortened - self.taken) :]:
+            if type(span.name) is str:
+                span.name = short(span.name)
+            if type(span.span_type) is str:
+                span.span_type = short(span.span_type)
+            attributes = span._attributes
+            if sum(len(key) for key in list(attributes) if type(key) is str) > NAME_LENGTH:
+                span._attributes = {
+                    short(key) if type(key) is str else key: attributes[key] for key in list(attributes)
+                }
+        self._shortened = self.taken + len(spans)
 
     def hand_over(self, successor: "Buffer") -> None:
         """From now on pass every span on to `successor`; what is queued stays for the worker of this one."""

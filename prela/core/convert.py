@@ -16,11 +16,10 @@ from prela.record.enums import SpanType
 from prela.record.jsonl import CheckedRecords, is_plain
 from prela.record.model import SpanEvent, SpanLink, SpanRecord
 from prela.record.text import PENDING_AGE
-from prela.record.values import snapshot
+from prela.record.values import NAME_LENGTH, short, snapshot
 
 CUTS: Final = "prela.cuts"
 """How many values were cut short by a limit; each is marked where it stood."""
-_KEY_LENGTH: Final = 1_024
 _LARGE: Final = 1 << 63
 _KEYS_KNOWN: Final = 4_096
 _known_keys: dict[str, str] = {}
@@ -113,8 +112,8 @@ def _move(spans: list[Span], records: CheckedRecords, most: int, *, stop: bool) 
                 trace_id,
                 block[index & WITHIN_BLOCK],
                 above,
-                name if type(name) is str else _text(name),
-                span_type._value_ if type(span_type) is SpanType else _text(span_type),
+                name if type(name) is str and len(name) <= NAME_LENGTH else short(_text(name)),
+                span_type._value_ if type(span_type) is SpanType else short(_text(span_type)),
                 "success",
                 None,
                 span._start + epoch,
@@ -157,9 +156,7 @@ def _looked_at(attributes: dict[str, Any]) -> dict[str, Any]:
 
     What was right is known from now on.
     """
-    found = {
-        _text(key)[:_KEY_LENGTH]: snapshot(value) if type(value) is int else value for key, value in attributes.items()
-    }
+    found = {short(_text(key)): snapshot(value) if type(value) is int else value for key, value in attributes.items()}
     if len(_known_keys) > _KEYS_KNOWN:
         _known_keys.clear()
     _known_keys.update(zip(found, found, strict=True))

@@ -12,7 +12,7 @@ from prela.core.settings import QUICK_ATTRIBUTES, Limits, Redact
 from prela.core.shared import LARGE, Share, shared
 from prela.core.span_context import Link, SpanContext
 from prela.record.enums import SpanKind, SpanStatus
-from prela.record.values import Snapshot
+from prela.record.values import Snapshot, short
 
 _ENTRY_BYTES: Final = 128
 """What an attribute beyond these, an event or a link is charged besides its values."""
@@ -117,8 +117,9 @@ class Details:
         if len(self.events) >= limits.events:
             self.dropped_events += 1
             return
-        self.size += _ENTRY_BYTES
-        self.events.append((str(name), at, self._copied(limits, attributes)))
+        name = short(str(name))
+        self.size += _ENTRY_BYTES + len(name)
+        self.events.append((name, at, self._copied(limits, attributes)))
 
     def add_link(self, limits: Limits, context: SpanContext, attributes: Mapping[str, object] | None) -> None:
         """Add a link."""
@@ -128,12 +129,15 @@ class Details:
         self.size += _ENTRY_BYTES
         self.links.append(Link(context, self._copied(limits, attributes)))
 
+    def set_status(self, limits: Limits, status: SpanStatus, message: str | None) -> None:
+        """Say how the work went."""
+        self.status = None if status is SpanStatus.PENDING else status
+        self.status_message = None if message is None else self._copied(limits, {"": message})[""]
+
     def record_outcome(self, attributes: dict[str, Any], limits: Limits, outcome: Outcome, at: int) -> None:
         """Take over what an exception said about the span."""
         # Past the limits where need be: how a span ended is worth more than what a flood of attributes said before.
-        self.status = outcome.status
-        message = {} if outcome.message is None else {"message": outcome.message}
-        self.status_message = self._copied(limits, message).get("message")
+        self.set_status(limits, outcome.status, outcome.message)
         attributes.update(outcome.attributes)
         if outcome.later is not None:
             self.deferred.append(outcome.later)

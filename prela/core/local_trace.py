@@ -1,7 +1,7 @@
 """What the spans below one local root share. A local root is a span without a parent in this process."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from prela.core.buffer import Buffer
 from prela.core.settings import Settings
@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from typing import Self
 
     from prela.core.tail import Verdict
+
+
+_STATE_LENGTH: Final = 8_192
+"""Characters; W3C Trace Context asks for 512 at least."""
 
 
 class LocalTrace:
@@ -40,7 +44,8 @@ class LocalTrace:
         self.trace_id: int = trace_id
         self.parent_id: str | None = parent_id
         """The span id of the local root's parent, which is in another process or under older settings."""
-        self.trace_state: str = trace_state
+        self.trace_state: str = trace_state if len(trace_state) <= _STATE_LENGTH else ""
+        """Of another tracer's making; one that is too long is dropped, since a part of it would mean nothing."""
         self.is_over: bool = False
         """Set when the local root has ended, where tail sampling asks."""
         self.verdict: Verdict | None = None

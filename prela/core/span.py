@@ -118,9 +118,8 @@ class Span(ReadableSpan):
         """Say how the work went. An exception that leaves the span overrides it."""
         try:
             if details := self._open_details("set_status"):
-                chosen = SpanStatus(status)
-                details.status = None if chosen is SpanStatus.PENDING else chosen
-                details.status_message = None if message is None else recordable(str(message))
+                said = None if message is None else recordable(str(message))
+                details.set_status(self._limits, SpanStatus(status), said)
         except Exception as error:
             log.failed("set_status", error)
 

@@ -19,6 +19,8 @@ _NODE_BYTES: Final = 64
 _WIDE_INT_BITS: Final = 8_192
 """Below CPython's limit of 4,300 digits for int-to-str conversion, which raises ValueError."""
 
+NAME_LENGTH: Final = 1_024
+"""Characters of a name."""
 _ATOMS: Final = frozenset({int, float, bool, type(None)})
 _CONTAINERS: Final = frozenset({list, tuple, dict, set, frozenset})
 _SIZED: Final = (tuple, list, set, frozenset, deque, range, KeysView, ValuesView, ItemsView)
@@ -153,6 +155,11 @@ class Snapshot:
         if (kind.__module__, kind.__qualname__) in _TEXT_TYPES or hasattr(kind, "__fspath__"):
             return self._text(value.isoformat() if hasattr(kind, "isoformat") else str(value))
         return self._text(_safe_repr(value))
+
+
+def short(name: str) -> str:
+    """A name, of a span or of what it holds, cut to `NAME_LENGTH` characters; that it was cut shows at its end."""
+    return name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…"
 
 
 def snapshot(value: object, string_limit: int = STRING_LIMIT, node_limit: int = NODE_LIMIT) -> Any:
