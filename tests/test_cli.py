@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,7 @@ def test_show_passes_over_lines_it_cannot_read_and_says_so(tmp_path: Path) -> No
         (["show", "nowhere.jsonl"], "there is no such file"),
         (["show"], "no trace files"),
         (["show", "empty.jsonl"], "no spans"),
-        (["show", "."], "there is no such file"),
+        (["show", "."], "this is a folder"),
     ],
 )
 def test_bad_input_is_one_clear_line_and_exit_status_1(args: list[str], says: str, tmp_path: Path) -> None:
@@ -90,7 +91,14 @@ def test_bad_input_is_one_clear_line_and_exit_status_1(args: list[str], says: st
 def test_a_bad_environment_is_one_clear_line(tmp_path: Path) -> None:
     done = prela("show", cwd=tmp_path, PRELA_SAMPLE_RATE="2")
     assert done.returncode == 1
-    assert "PRELA_SAMPLE_RATE is '2'; allowed is a number from 0 to 1" in done.stderr
+    assert done.stderr.startswith("prela: PRELA_SAMPLE_RATE is '2'; allowed is a number from 0 to 1")
+
+
+def test_the_list_of_commands_is_not_cut_and_the_version_is_the_packages(tmp_path: Path) -> None:
+    _, _, commands = prela("--help", cwd=tmp_path).stdout.partition("Commands:")
+    assert "serve" in commands
+    assert "..." not in commands
+    assert prela("--version", cwd=tmp_path).stdout == f"prela {version('prela')}\n"
 
 
 def test_the_demo_says_where_it_could_not_write(tmp_path: Path) -> None:

@@ -154,10 +154,12 @@ def open_tracer(
     stall_threshold: float | None = None,
     dump_signal: "signal.Signals | int | str | None" = None,
 ) -> OpenTracer:
-    """Trace inside an `async with` block, with the worker in this very loop, asyncio's or trio's, and no thread.
+    """Trace inside an `async with` block, with the worker in this very loop, asyncio's or trio's. No thread is ours;
+    what touches the disk runs in those that the loop has for that.
 
     The arguments are those of `prela.init`, which it takes the place of for the block. Leaving the block exports what
-    is left, shielded from cancellation for `exit_timeout` seconds, and turns tracing off.
+    is left, shielded from cancellation for `exit_timeout` seconds, and turns tracing off. An exporter that lets itself
+    not be cancelled is waited for: it runs in this loop, and nothing may outlive the block.
 
     Raises:
         ConfigurationError: An argument or a `PRELA_*` variable cannot be used.

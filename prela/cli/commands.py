@@ -17,11 +17,27 @@ from prela.store.files import SUFFIX, trace_files
 
 app: typer.Typer = typer.Typer(
     name="prela",
-    help="Look at what your program did: traces, as trees over time.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"prela {version('prela')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Look at what your program did: traces, as trees over time."""
 
 
 @app.command()
@@ -55,7 +71,7 @@ def show(
     trace_dir: TraceDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print a trace, or every trace of a file, as a tree with a bar for each span's time.
+    """Print a trace as a tree, with a bar for each span's time. Of a file, every trace in it.
 
     Example: prela show 4b7a46bc
     """
@@ -63,6 +79,8 @@ def show(
         _show_trace(trace, trace_dir, as_json)
         return
     path = Path(trace) if trace is not None else _newest(folder_in_force(trace_dir))
+    if path.is_dir():
+        fail(f"{trace or path}: this is a folder; `prela list --trace-dir` shows what is in one")
     if not path.is_file():
         fail(f"{path}: there is no such file")
     try:

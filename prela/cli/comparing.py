@@ -55,7 +55,7 @@ def diff(
     trace_dir: TraceDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what is different in the second trace: what got slower, what is new, what is gone.
+    """Compare two traces. What got slower in the second, what is new, what is gone?
 
     Example: prela diff 4b7a46bc 9f02c1d3
     """

@@ -50,7 +50,7 @@ _OPTIONAL: Final = {
 
 
 def doctor(trace_dir: TraceDir = None) -> None:
-    """Say which configuration is in force, where each value is from, and whether traces can be written and sent.
+    """Say which configuration is in force, and whether it works. Each value is shown with where it is from.
 
     An OTLP endpoint is sent an empty request, with the headers and certificates that spans would be sent with.
 

@@ -33,7 +33,7 @@ def list_traces(limit: Limit = 20, trace_dir: TraceDir = None, as_json: AsJson =
 
 
 def errors(limit: Limit = 20, trace_dir: TraceDir = None, as_json: AsJson = False) -> None:
-    """List the traces with errors in them, newest first, each with what failed first.
+    """List the traces with errors, newest first. Each is shown with what failed first in it.
 
     Example: prela errors
     """
@@ -112,7 +112,7 @@ def stats(
     trace_dir: TraceDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what the spans come to: how many, how long, how many tokens, at what cost.
+    """Show what the spans come to: their number, time, tokens and cost.
 
     Example: prela stats --by model --since 1d
     """

@@ -27,7 +27,7 @@ _SHOW_PROGRESS_FROM: Final = 20 * 1024 * 1024
 
 def fail(message: str) -> NoReturn:
     """End with a word on stderr, and exit code 1."""
-    print(f"prela: {message}", file=sys.stderr)
+    print(f"prela: {message.removeprefix('prela: ')}", file=sys.stderr)
     raise typer.Exit(1)
 
 

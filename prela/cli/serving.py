@@ -66,7 +66,7 @@ def serve(
         bool, typer.Option("--receive/--no-receive", help="Take spans over OTLP/HTTP at /v1/traces.")
     ] = True,
 ) -> None:
-    """Show the traces in the browser, and receive those of other programs. Stop with Ctrl-C.
+    """Show the traces in the browser, and receive those of others. Stop with Ctrl-C.
 
     Example: prela serve --port 8080
     """
@@ -86,7 +86,7 @@ def serve(
         token = secrets.token_urlsafe(24)
     listening = _listening(host, port)
     place = _Place(host, listening.getsockname()[1], token)
-    print(f"traces of {folder} at {place.url}", flush=True)
+    print(f"the traces in {folder}: {place.url}", flush=True)
     if receive:
         print(f"receives OTLP over HTTP at {place._replace(token=None).url}v1/traces", flush=True)
     if open_browser if open_browser is not None else sys.stdout.isatty():

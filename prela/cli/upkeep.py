@@ -39,7 +39,7 @@ def tail(
     trace_dir: TraceDir = None,
     from_start: Annotated[bool, typer.Option("--from-start", help="Also what is there already.")] = False,
 ) -> None:
-    """Follow the spans of running programs, each as it ends; those still open, where a file tells of them, as "open".
+    """Follow the spans of running programs, each as it ends. Those still open are shown where a file tells of them.
 
     Stop with Ctrl-C.
 
