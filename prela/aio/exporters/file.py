@@ -49,7 +49,8 @@ class FileExporter:
         max_folder_bytes: int = _FOLDER_BYTES,
         max_age: float = _FOLDER_SECONDS,
     ) -> None:
-        self.folder: Path = Path(folder)
+        self.folder: Path = Path(folder).absolute()
+        """Where it was meant when it was said: a program may change its working folder later."""
         self.path: Path | None = None
         """The file being written, once there is one."""
         self._prefix = re.sub(r"[^A-Za-z0-9_.-]+", "_", service_name)[:64] or "prela"
