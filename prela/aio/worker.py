@@ -206,8 +206,6 @@ class Worker:
                 await self._move_batch()
                 self._admit_flushes()
                 self._sift([])
-            if self.buffer.queue and not any(delivery.idle for delivery in self._deliveries):
-                self.buffer.shorten()
             await self._write_down_what_is_open()
             self._answer()
             self._speak_of_losses()
@@ -215,9 +213,11 @@ class Worker:
                 if self._stopping:
                     break
                 await self._rest()
-            with anyio.move_on_after(_POLL):
+            with anyio.move_on_after(_POLL) as look:
                 await self._wake.wait()
             self._wake = anyio.Event()
+            if look.cancelled_caught and not any(delivery.idle for delivery in self._deliveries):
+                self.buffer.shorten()
         self._speak_of_losses(final=True)
         for delivery in self._deliveries:
             delivery.finish()

@@ -54,6 +54,8 @@ def _move(spans: list[Span], records: CheckedRecords, most: int, *, stop: bool) 
     # run, as the records come, for nothing. What spans have in common is looked up when it changes.
     known, least, largest, block_number = _known_keys, -_LARGE, _LARGE, -1
     trace = settings = parent = None
+    name_before: Any = known  # which is no name
+    type_before: Any = known
     for _ in range(min(most, len(spans))):
         span = spans.pop()
         if span._trace is not trace:
@@ -71,8 +73,7 @@ def _move(spans: list[Span], records: CheckedRecords, most: int, *, stop: bool) 
         if stop and span._details is not None:
             spans.append(span)
             return False
-        # One C call copies the items: a thread that lost the race with `end` may still be writing.
-        attributes = span._attributes.copy()
+        attributes = span._attributes
         plain = resource_is_plain
         try:
             for key, value in attributes.items():
@@ -90,7 +91,7 @@ def _move(spans: list[Span], records: CheckedRecords, most: int, *, stop: bool) 
                 elif kind is not bool:
                     plain = False
         except Exception:  # a key not known, or too strange to be looked up
-            attributes, plain = _looked_at(attributes), False
+            attributes, plain = _looked_at(attributes.copy()), False
         if span._parent is not parent:
             parent = span._parent
             parent_id = ids.span_id(parent._index) if isinstance(parent, ReadableSpan) else parent
@@ -104,7 +105,13 @@ def _move(spans: list[Span], records: CheckedRecords, most: int, *, stop: bool) 
         if index >> BLOCK_BITS != block_number:
             block_number = index >> BLOCK_BITS
             block = ids.block(block_number)
-        name, span_type = span.name, span.span_type
+        if span.name is not name_before:
+            name = name_before = span.name
+            if type(name) is not str or len(name) > NAME_LENGTH:
+                name = short(_text(name))
+        if span.span_type is not type_before:
+            type_before = span.span_type
+            span_type = type_before._value_ if type(type_before) is SpanType else short(_text(type_before))
         if not plain:
             records.unplain.add(len(records))
         records.append(
@@ -112,8 +119,8 @@ def _move(spans: list[Span], records: CheckedRecords, most: int, *, stop: bool) 
                 trace_id,
                 block[index & WITHIN_BLOCK],
                 above,
-                name if type(name) is str and len(name) <= NAME_LENGTH else short(_text(name)),
-                span_type._value_ if type(span_type) is SpanType else short(_text(span_type)),
+                name,
+                span_type,
                 "success",
                 None,
                 span._start + epoch,
