@@ -72,6 +72,7 @@ class Settings:
         "records_roots",
         "redact",
         "refused_class",
+        "refuses_roots",
         "resource",
         "root_bound",
         "sampler",
@@ -124,7 +125,9 @@ class Settings:
         bound = None if parent is not None else bound_on_roots(self.sampler)
         self.records_roots: bool = bound == EVERY_TRACE
         """Whether every trace that begins here is recorded, and no sampler need be asked."""
-        self.root_bound: int | None = None if self.records_roots else bound
+        self.refuses_roots: bool = bound == 0
+        """Whether no trace that begins here is."""
+        self.root_bound: int | None = None if self.records_roots or self.refuses_roots else bound
         """Where the lower 56 bits of its id decide whether a trace that begins here is recorded: from which on not."""
         self.draw: Callable[[int], int] = self.counters.ids.draw
         self.redact: Redact | None = redact

@@ -106,16 +106,22 @@ class Tracer:
                 settings = self._settings
                 if settings is None:
                     return NO_SPAN
-                if parent is CURRENT and (bound := settings.root_bound) is not None:
-                    if not bound or (lower := settings.draw(RANDOM_BITS)) >= bound:
+                if parent is CURRENT:
+                    root_class = settings.unsampled_class  # CPython 3.11 is slower to call it where it stands
+                    if settings.refuses_roots:
                         next(settings.unsampled_counter)
-                        root_class = settings.unsampled_class  # CPython 3.11 is slower to call it where it stands
                         root = root_class()
                         root._token = None
-                        if bound:
-                            root.lower_bits = lower
                         return root
-                    return self._new_span(settings, name, span_type, attributes, kind, links, parent, lower)
+                    if (bound := settings.root_bound) is not None:
+                        lower = settings.draw(RANDOM_BITS)
+                        if lower < bound:
+                            return self._new_span(settings, name, span_type, attributes, kind, links, parent, lower)
+                        next(settings.unsampled_counter)
+                        root = root_class()
+                        root._token = None
+                        root.lower_bits = lower
+                        return root
             else:
                 current_class = type(current)
                 if current_class is self._span_class and parent is CURRENT and kind is _INTERNAL and links is None:
