@@ -12,6 +12,7 @@ from prela.testing import Recorder, recording
 @pytest.fixture
 def spans() -> Iterator[Recorder]:
     """What ends, in Prela and through the API."""
+    uninstrument()  # what an `init()` of an earlier test may have left
     with recording() as recorder:
         assert instrument()
         try:

@@ -32,9 +32,11 @@ class Sdk:
 
 @pytest.fixture
 def sdk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sdk]:
+    uninstrument()  # what an `init()` of an earlier test may have left
     found = Sdk()
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", found.provider)  # a process can set it once, a test run cannot
     prela.init("shop", exporter="otel")
+    prela.sync.flush()  # tells of losses since the flush before: those of earlier tests are not ours
     yield found
     uninstrument()
 

@@ -48,7 +48,7 @@ export function useChart(options, data) {
     let isGone = false;
     let observer;
     import("./vendor/uPlot.js").then(({ default: uPlot }) => {
-      if (isGone) return;
+      if (isGone || !element.current) return;
       const wanted = options(uPlot);
       const width = () => Math.max(50, Math.floor(element.current.clientWidth));
       chart.current = new uPlot({ width: width(), ...wanted }, latest.current, element.current);
