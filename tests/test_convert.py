@@ -45,8 +45,7 @@ def moved(spans: list[Span]) -> CheckedRecords:
     records = CheckedRecords()
     while spans:
         if not move_plain(spans, records, 16):
-            records.unplain.add(len(records))
-            records.append(record_of(spans.pop()))
+            records.append_unplain(record_of(spans.pop()))
     return records
 
 
@@ -101,3 +100,13 @@ def test_a_text_that_a_higher_limit_let_in_is_whole_though_its_key_was_never_see
     (record,) = moved(settings.buffer.take(1)[0])
     assert record.attributes["long"] == "x" * 150_000
     assert "bits" in record.attributes["digits"]
+
+
+def test_a_span_that_is_set_slowly_and_its_record_share_nothing_that_a_late_thread_could_write_to() -> None:
+    settings = Settings()
+    with prela.Tracer(settings).span("span") as span:
+        span.set_attribute("long", [1])
+    late = span._attributes  # what a thread has that weighs a value while the span ends
+    (record,) = moved(settings.buffer.take(1)[0])
+    late["late"] = 1
+    assert record.attributes == {"long": [1]}

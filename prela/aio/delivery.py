@@ -171,8 +171,9 @@ class Delivery:
             self._tell("silent", why)
             return Again(why, None)
         except RetryableExportError as error:
-            self._tell("later", f"could not take a batch, which will be tried again: {message_of(error)}")
-            return Again(message_of(error), seconds_or_none(error.retry_after))
+            why = message_of(error)
+            self._tell("later", f"could not take a batch, which will be tried again: {why}")
+            return Again(why, seconds_or_none(error.retry_after))
         except PartialExportError as error:
             self._tell("partial", f"did not take every span: {message_of(error)}")
             return _part_lost(error.lost, len(records))

@@ -18,7 +18,7 @@ async def write_lines(records: Sequence[SpanRecord], write: Callable[[bytearray]
     """Have the lines of all records written, some at a time. Raises what `write` does."""
     lines = bytearray()
     for begin in range(0, len(records), CHUNK):
-        end = min(begin + CHUNK, len(records))
+        end = begin + CHUNK
         plain = jsonl.plain_lines(records, begin, end)
         if plain is not None:
             lines += plain

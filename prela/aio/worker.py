@@ -343,9 +343,7 @@ class Worker:
                 size = span._extra_bytes() + sum(share.size for share in new)
             verdict = span._trace.verdict
             if verdict is None or verdict.keeps:
-                record = record_of(span)
-                records.unplain.add(len(records))
-                records.append(record)
+                records.append_unplain(record_of(span))
             else:
                 self._refuse(verdict.why, 1)  # decided under settings before these
         except Exception as error:

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from prela.cli import comparing, finding, serving, upkeep
 from prela.cli.completing import complete_trace
-from prela.cli.doctor import doctor
+from prela.cli.doctor import doctor, installed_version
 from prela.cli.folder import AsJson, TraceDir, fail, folder_in_force, opened
 from prela.cli.printing import print_file, print_records
 from prela.cli.tables import print_json
@@ -25,9 +25,7 @@ app: typer.Typer = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        print(f"prela {version('prela')}")
+        print("prela", installed_version("prela"))
         raise typer.Exit
 
 

@@ -62,7 +62,11 @@ def doctor(trace_dir: TraceDir = None) -> None:
         fail(str(error))
     print_table(("setting", "value", "from"), [(name, *_value(config, name, trace_dir)) for name in _VARIABLES])
     print()
-    print_table(("part", "version"), [("prela", _version("prela")), *((n, _found(n, m)) for n, m in _OPTIONAL.items())])
+    parts = [
+        ("prela", installed_version("prela")),
+        *((name, _found(name, module)) for name, module in _OPTIONAL.items()),
+    ]
+    print_table(("part", "version"), parts)
     print()
     _tell_of_spool(config)
     problems = [check(config) for name, check in _CHECKS.items() if name in config.exporters.values()]
@@ -86,7 +90,8 @@ def _value(config: Config, name: str, trace_dir: Path | None) -> tuple[str, str]
     return shown, next((variable for variable in _VARIABLES[name] if os.environ.get(variable)), "default")
 
 
-def _version(name: str) -> str:
+def installed_version(name: str) -> str:
+    """The version of a package, or a word on why there is none."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -95,7 +100,7 @@ def _version(name: str) -> str:
 
 def _found(name: str, module: str) -> str:
     try:
-        return _version(name) if find_spec(module) is not None else "not installed"
+        return installed_version(name) if find_spec(module) is not None else "not installed"
     except ModuleNotFoundError:  # of the package that it would be in
         return "not installed"
 

@@ -32,22 +32,18 @@ _SEMANTIC_NAMES: Final = {"session_id": "session.id", "user_id": "user.id"}
 class Usage:
     """Whether `propagate_attributes` was ever used: until then, no span pays for looking."""
 
-    __slots__ = ("_to_tell", "propagating")
+    __slots__ = ("on_begin", "propagating")
 
     def __init__(self) -> None:
         self.propagating: bool = False
-        self._to_tell: list[Callable[[], object]] = []
-
-    def tell_of_first(self, callback: "Callable[[], object]") -> None:
-        """Call this at the first use."""
-        self._to_tell.append(callback)
+        self.on_begin: Callable[[], object] = lambda: None
+        """Called at the first use."""
 
     def begin(self) -> None:
         """It is used."""
         if not self.propagating:
             self.propagating = True
-            for callback in self._to_tell:
-                callback()
+            self.on_begin()
 
 
 usage: Final = Usage()

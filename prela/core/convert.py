@@ -73,7 +73,9 @@ def _move(spans: list[Span], records: CheckedRecords, most: int, *, stop: bool) 
         if stop and span._details is not None:
             spans.append(span)
             return False
-        attributes = span._attributes
+        # Nobody writes to those of an ended span; but where setting one takes time, as it does with `Details`, a thread
+        # that lost the race with `end` may be about to.
+        attributes = span._attributes if stop else span._attributes.copy()
         plain = resource_is_plain
         try:
             for key, value in attributes.items():

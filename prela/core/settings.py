@@ -145,6 +145,7 @@ class Settings:
         self.unsampled_class: type[UnsampledRoot] = unsampled_class(self.unsampled)
         """What stands for the local root of a trace that was not sampled."""
         self.unsampled_counter: count[int] = self.unsampled.counter
+        """At hand for the hot path, which takes its `next` for it and all below."""
         self.refused_class: type[UnsampledRoot] = unsampled_class(self.buffer.dropped[OVERLOAD])
         """What stands for one that was refused for lack of room."""
         if insight is not None:

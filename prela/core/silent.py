@@ -4,7 +4,6 @@ They have every method of a `Span`, so that no program has to ask before it call
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from contextvars import Token
 from functools import partial
 from itertools import count, repeat
 from random import SystemRandom
@@ -13,8 +12,8 @@ from typing import Any, ClassVar, Final, Self
 
 from prela.core.details import Complete
 from prela.core.ids import RANDOM_BITS
-from prela.core.readable import CLOSED, LEFT
-from prela.core.span import Span, current_span, have_those_above_settle, settle_current, take_back
+from prela.core.readable import CLOSED
+from prela.core.span import Span, current_span, gives_way, settle_current
 from prela.core.span_context import Event, Link, SpanContext
 from prela.core.tally import Tally
 from prela.record.enums import SpanKind, SpanStatus, SpanType
@@ -191,8 +190,6 @@ class UnsampledRoot(SilentSpan):
     """Those of the trace id that decided, where any did."""
     _trace_number: int
     """The trace id, once it is known."""
-    _left: "ClassVar[type[UnsampledRoot]]"
-    """What it becomes that was left out of order or in another context."""
 
     def __enter__(self) -> Self:
         if self._token is None:
@@ -206,15 +203,12 @@ class UnsampledRoot(SilentSpan):
             if _get() is self or settle_current() is self:
                 _reset(self._token)  # type: ignore[arg-type]
                 return
-        except ValueError:  # another context than it was entered in
-            if isinstance(self._token, Token) and take_back(current_span, self._token):
+        except (ValueError, RuntimeError):  # another context than it was entered in
+            if gives_way(self):
                 return
-        except RuntimeError:
-            pass
         except TypeError:
             return  # it was not entered, but made current by others, and is left to them
-        self.__class__ = self._left
-        have_those_above_settle(self)
+        self._be_passed_over()
 
     @property
     def context(self) -> SpanContext:
@@ -226,9 +220,7 @@ class UnsampledRoot(SilentSpan):
         try:
             return self._trace_number
         except AttributeError:
-            lower = getattr(self, "lower_bits", None)
-            if lower is None:
-                lower = getrandbits(RANDOM_BITS)
+            lower = self.lower_bits if hasattr(self, "lower_bits") else getrandbits(RANDOM_BITS)
             self._trace_number = getrandbits(128 - RANDOM_BITS) << RANDOM_BITS | lower or 1
             return self._trace_number
 
@@ -236,7 +228,7 @@ class UnsampledRoot(SilentSpan):
 def unsampled_class(tally: Tally) -> type[UnsampledRoot]:
     """Return a class of local roots that are counted, with all below them, under one reason not to record a trace."""
     made: type[UnsampledRoot] = type("UnsampledRoot", (UnsampledRoot,), {"__slots__": (), "descendants": tally.counter})
-    made._left = type("LeftUnsampledRoot", (made,), {"__slots__": (), "is_left": True})
+    made._left_class = type("LeftUnsampledRoot", (made,), {"__slots__": (), "is_left": True})
     return made
 
 
@@ -293,13 +285,10 @@ class StandIn(SilentSpan):
 
     def leave(self) -> None:
         """Make current what was before, or be passed over from now on, as a span left out of order or elsewhere is."""
-        token = self._token
-        if settle_current() is self and isinstance(token, Token) and take_back(current_span, token):
-            self._token = LEFT
+        if settle_current() is self and gives_way(self):
             settle_current()
-            return
-        self.__class__ = LeftStandIn
-        have_those_above_settle(self)
+        else:
+            self._be_passed_over()
 
 
 class LeftStandIn(StandIn):
@@ -308,6 +297,9 @@ class LeftStandIn(StandIn):
     __slots__ = ()
 
     is_left = True
+
+
+StandIn._left_class = LeftStandIn
 
 
 def current_or_none() -> Span | None:
@@ -323,7 +315,9 @@ def meant(found: Span | None) -> Span | None:
 def is_suppressed() -> bool:
     """Whether nothing is to be traced here."""
     found = _get()
-    return found is SUPPRESSION or (isinstance(found, StandIn) and current_or_none() is SUPPRESSION)
+    if found is not None and (found.is_left or isinstance(found, StandIn)):
+        found = current_or_none()
+    return found is SUPPRESSION
 
 
 class Suppression(SharedSpan):

@@ -25,7 +25,6 @@ current_span: "ContextVar[Span | None]" = ContextVar("prela.current_span", defau
 
 _get = current_span.get
 _set = current_span.set
-_reset = current_span.reset
 
 in_step: "ContextVar[list[Any] | None]" = ContextVar("prela.in_step", default=None)
 """Not empty while a step of a generator runs that `context.Scope` holds apart. Its steps are one context to it,
@@ -53,7 +52,7 @@ class Span(ReadableSpan):
 
     __slots__ = ()
 
-    _left_class: "ClassVar[type[LeftSpan]]"
+    _left_class: "ClassVar[type[Span]]"
     """What this becomes when it is left out of order; of the same layout."""
 
     def __enter__(self) -> Self:
@@ -271,18 +270,20 @@ class Span(ReadableSpan):
 
     def _restore(self, error: BaseException | None) -> None:
         """Make current what was current before, if this is the context, and the order, in which to do so."""
-        token = self._token
-        if not isinstance(token, Token):
+        if not isinstance(self._token, Token):
             return
         is_last = settle_current() is self or (isinstance(error, _INTERRUPTIONS) and _end_those_above(self))
-        if is_last and take_back(current_span, token):
-            self._token = LEFT
+        if is_last and gives_way(self):
             settle_current()
-            return
-        # Left out of order or elsewhere. Who finds it current in the context where it was entered goes on to what was
-        # before it (`settle_current`); contexts that inherited it keep it.
+        else:
+            self._be_passed_over()
+
+    def _be_passed_over(self) -> None:
+        """Left out of order or elsewhere. Who finds it current in the context where it was entered goes on to what was
+        before it (`settle_current`); contexts that inherited it keep it."""
         self.__class__ = self._left_class
-        have_those_above_settle(self)
+        for inner in _entered_above(self) or ():
+            inner._settle_when_left()  # so that nobody who is started later inherits this one
 
     def _finish(
         self, details: Details, error: BaseException | None, *, stream: bool = False, at: int | None = None
@@ -386,10 +387,18 @@ def settle_current() -> Span | None:
     while (span := _get()) is not None and span.is_left:
         if isinstance(span, LeftSpan) and span._writable is not CLOSED and not _end_for_lack_of_stack(span):
             break
-        if not isinstance(token := span._token, Token) or not take_back(current_span, token):
+        if not gives_way(span):
             break
-        span._token = LEFT
     return span
+
+
+def gives_way(span: Span) -> bool:
+    """Make current what was before the span that is; whether this is the context in which to do so."""
+    token = span._token
+    if not isinstance(token, Token) or not take_back(current_span, token):
+        return False
+    span._token = LEFT
+    return True
 
 
 def take_back(variable: ContextVar[Any], token: Token[Any]) -> bool:
@@ -406,34 +415,23 @@ def take_back(variable: ContextVar[Any], token: Token[Any]) -> bool:
     return True
 
 
-def have_those_above_settle(left: Span) -> None:
-    """Of what was entered here above a span that was left out of order, have each look, when it is left itself, what it
-    leaves current: so that nobody inherits one that was left."""
+def _entered_above(outer: Span) -> list[Span] | None:
+    """The spans that were entered here after `outer` and are still current, or will be again; None where it is not."""
     above: list[Span] = []
     span = _get()
-    while span is not None and span is not left:
+    while span is not outer:
+        if span is None:
+            return None
         above.append(span)
-        span = _before(span)
-    if span is left:
-        for inner in above:
-            inner._settle_when_left()
-
-
-def _before(span: Span) -> Span | None:
-    """What was current when a span was entered, which is so still."""
-    token = span._token
-    previous = token.old_value if isinstance(token, Token) else None
-    return previous if isinstance(previous, Span) else None
+        token = span._token
+        span = token.old_value if isinstance(token, Token) and isinstance(token.old_value, Span) else None
+    return above
 
 
 def _end_those_above(outer: Span) -> bool:
     """End the spans entered after `outer` and never left, because no stack was left to do so; whether there are any."""
-    above: list[Span] = []
-    span = _get()
-    while span is not None and span is not outer:
-        above.append(span)
-        span = _before(span)
-    if span is None:
+    above = _entered_above(outer)
+    if above is None:
         return False
     ended = [_end_for_lack_of_stack(inner) for inner in above]
     return all(ended)

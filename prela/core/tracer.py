@@ -55,7 +55,7 @@ def _look_what_is_propagated() -> None:
         tracer._span_class = None
 
 
-usage.tell_of_first(_look_what_is_propagated)
+usage.on_begin = _look_what_is_propagated
 
 
 class Tracer:
@@ -75,7 +75,7 @@ class Tracer:
         """Use these settings for spans started from now on; None turns tracing off."""
         self._settings = settings
         self._span_class = None if settings is None else settings.span_class
-        if usage.propagating:
+        if usage.propagating:  # looked at last: who begins it meanwhile, in another thread, may have come before
             self._span_class = None
 
     def span(

@@ -26,6 +26,11 @@ class CheckedRecords(list[SpanRecord]):
         self.unplain: set[int] = set()
         """The places of those that may hold what JSON has no words for."""
 
+    def append_unplain(self, record: SpanRecord) -> None:
+        """Add a record that nobody has looked at, or that may hold such."""
+        self.unplain.add(len(self))
+        self.append(record)
+
 
 def encode(record: SpanRecord) -> bytes:
     """Return the record as one line of UTF-8 JSON that ends in a newline."""

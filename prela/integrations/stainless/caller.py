@@ -7,7 +7,6 @@ from prela.core import log
 from prela.core.private import keep_secret
 from prela.core.propagation import inject
 from prela.core.silent import is_suppressed
-from prela.core.span import current_span
 from prela.core.tracer import Tracer
 from prela.integrations import semconv
 from prela.integrations.stainless.call import Call, UnrecordedCall, current_call
@@ -15,8 +14,6 @@ from prela.integrations.stainless.provider import Provider, Request
 from prela.record.enums import SpanKind
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-
-_get = current_span.get
 
 
 class Caller:

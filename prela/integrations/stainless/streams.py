@@ -21,7 +21,6 @@ from prela.core import log
 from prela.core.silent import is_suppressed
 from prela.core.span import current_span
 
-_get = current_span.get
 _set = current_span.set
 
 if TYPE_CHECKING:
