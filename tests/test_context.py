@@ -296,6 +296,30 @@ def test_blocks_left_out_of_order_leave_nothing_behind(
     assert [look.parent_span_id for look in looks] == [outer.span_id] * 2
 
 
+def test_what_a_block_uncovers_that_was_left_is_inherited_by_nobody(
+    tracer: prela.Tracer, prela_spans: Recorder
+) -> None:
+    with tracer.span("outer") as outer:
+        a, block = tracer.span("a"), prela.use_span(outer)
+        a.__enter__()
+        block.__enter__()
+        a.__exit__(None, None, None)
+        block.__exit__(None, None, None)
+        contextvars.copy_context().run(what_is_in_force)
+    assert prela_spans["look"].parent_span_id == outer.span_id
+
+
+def test_suppression_is_found_below_a_span_that_was_left_elsewhere(tracer: prela.Tracer, prela_spans: Recorder) -> None:
+    span = tracer.span("made outside")
+    with prela.suppress():
+        span.__enter__()
+        contextvars.copy_context().run(span.__exit__, None, None, None)
+        with prela.use_span(span), tracer.span("not traced"):  # nothing of ours has looked what is current in between
+            pass
+        assert prela.inject({}) == {}
+    assert prela_spans.names == ["made outside"]
+
+
 def test_a_span_left_early_may_be_used_and_what_was_entered_after_it_is_left_in_peace(
     tracer: prela.Tracer, prela_spans: Recorder
 ) -> None:

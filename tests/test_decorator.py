@@ -514,6 +514,36 @@ def test_what_a_generator_holds_across_its_steps_it_leaves_in_whichever_context_
     assert [bool(prela_spans[name].attributes.get("n")) for name in ("within", "second", "cleanup")] == [1, 0, 0]
 
 
+class AllButOne:
+    def should_sample(self, request: prela.SamplingRequest) -> bool:
+        return request.name != "not sampled"
+
+
+def test_a_root_that_is_not_sampled_is_left_in_whichever_context_too() -> None:
+    started: list[contextvars.Context] = []
+    with recording(sampler=AllButOne()) as spans:
+        tracer = prela.get_tracer()
+
+        @prela.trace("steps")
+        def steps() -> Iterator[None]:
+            with tracer.span("not sampled", parent=None):
+                yield
+            started.append(contextvars.copy_context())
+            with tracer.span("after"):
+                yield
+
+        def work() -> None:
+            with tracer.span("started after"):
+                pass
+
+        generator = steps()
+        for _ in range(2):
+            contextvars.Context().run(next, generator)
+        contextvars.Context().run(generator.close)
+        started[0].run(work)
+    assert spans.tree() == "steps\n  after\n  started after"
+
+
 @pytest.mark.anyio
 async def test_an_async_generator_and_a_stream_that_are_read_by_a_task_each_hold_spans_across_their_steps(
     tracer: prela.Tracer, prela_spans: Recorder

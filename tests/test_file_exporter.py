@@ -130,6 +130,18 @@ async def test_no_service_name_leads_out_of_the_folder(service_name: str, tmp_pa
     assert list(tmp_path.iterdir()) == [folder]
 
 
+async def test_the_folder_is_where_it_was_when_it_was_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+    exporter = FileExporter("traces")
+    monkeypatch.chdir(elsewhere)
+    await exporter.export(batch(1))
+    await exporter.aclose()
+    assert len(files(tmp_path / "traces")) == 1
+    assert not list(elsewhere.iterdir())
+
+
 async def test_nothing_is_created_before_the_first_span(tmp_path: Path) -> None:
     folder = tmp_path / "not" / "there"
     exporter = FileExporter(folder)

@@ -18,6 +18,7 @@ import pytest
 import prela
 from prela.aio import open_tracer
 from prela.aio.waking import answered
+from prela.core import log
 from prela.core.buffer import Buffer
 from prela.testing import FailingExporter, HangingExporter
 
@@ -683,6 +684,22 @@ async def test_a_retryable_failure_costs_nothing_but_time(
     assert exporter.attempts == 4
     assert [record.name for record in exporter.records] == named("span", 3)
     assert since() == {"started": 3, "exported": 3}
+
+
+async def test_an_exporter_that_asks_to_be_tried_again_says_why_once(
+    tracing: Tracing, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Busy(FailingExporter):
+        pass
+
+    monkeypatch.setattr(log, "_told", set())  # the same test has told it on another loop
+    with caplog.at_level(logging.WARNING, "prela"):
+        async with tracing(Busy(prela.RetryableExportError("not now", retry_after=0.01), times=3)) as tracer:
+            spans(tracer, 1)
+            assert await prela.flush()
+    assert [message for message in caplog.messages if "not now" in message] == [
+        "prela: exporter 'Busy' could not take a batch, which will be tried again: not now (told once)"
+    ]
 
 
 @pytest.mark.parametrize("retry_after", [0, -1.0, float("nan"), "soon", object(), "0.01"])
