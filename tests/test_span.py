@@ -16,7 +16,7 @@ import pytest
 import prela
 from prela.core import log
 from prela.core.convert import _known_keys, record_of
-from prela.core.settings import Settings
+from prela.core.settings import QUICK_ATTRIBUTES, QUICK_STRING, Settings
 from prela.core.silent import NO_SPAN
 from prela.core.span import current_span
 from prela.record.model import SpanRecord
@@ -182,6 +182,19 @@ def test_a_string_leaf_of_64_kib_is_kept_whole_by_default(tracer: prela.Tracer, 
     assert record.attributes["prela.cuts"] == 1
 
 
+def test_what_is_taken_without_being_weighed_is_what_the_settings_say(
+    tracer: prela.Tracer, prela_spans: Recorder
+) -> None:
+    with tracer.span("small") as small, tracer.span("many") as many, tracer.span("long") as long:
+        small.set_attribute("text", "x" * QUICK_STRING)
+        for number in range(QUICK_ATTRIBUTES - 1):
+            small.set_attribute(str(number), number)
+        for number in range(QUICK_ATTRIBUTES + 1):
+            many.set_attribute(str(number), number)
+        long.set_attribute("text", "x" * (QUICK_STRING + 1))
+        assert [span._details is None for span in (small, many, long)] == [True, False, False]
+
+
 def test_a_container_is_copied_up_to_its_items_marked_and_counted(tracer: prela.Tracer) -> None:
     with recording(limits={"nodes": 10}) as spans:
         with tracer.span("span") as span:
@@ -343,11 +356,14 @@ def test_kind_and_type_are_recorded_as_their_words(tracer: prela.Tracer, prela_s
         assert client.kind == "client"
     with tracer.span("own words", "rerank", kind="server"):
         pass
+    with tracer.span("said", kind=prela.SpanKind.INTERNAL) as said:
+        assert said.kind == "internal"
     found = {record.name: (record.span_type, record.kind) for record in prela_spans.records}
     assert found == {
         "plain": ("custom", "internal"),
         "client": ("llm", "client"),
         "own words": ("rerank", "server"),
+        "said": ("custom", "internal"),
     }
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from prela.aio import task_spans
 from prela.core import log
 from prela.core.span import Span
-from prela.core.tracer import _INTERNAL, CURRENT, Links, Parent, _Current
+from prela.core.tracer import CURRENT, Links, Parent, _Current
 from prela.core.tracer import Tracer as CoreTracer
 from prela.record.enums import SpanKind, SpanType
 
@@ -62,7 +62,7 @@ class Tracer(CoreTracer):
         span_type: SpanType | str = SpanType.CUSTOM,
         attributes: Mapping[str, object] | None = None,
         *,
-        kind: SpanKind | str = _INTERNAL,
+        kind: SpanKind | str | None = None,
         links: Links | None = None,
         parent: Parent | _Current = CURRENT,
     ) -> AsyncSpan:
@@ -78,7 +78,7 @@ class Tracer(CoreTracer):
         span_type: SpanType | str = SpanType.CUSTOM,
         attributes: Mapping[str, object] | None = None,
         *,
-        kind: SpanKind | str = _INTERNAL,
+        kind: SpanKind | str | None = None,
         links: Links | None = None,
         parent: Parent | _Current = CURRENT,
     ) -> "SpanTaskGroup":

@@ -33,7 +33,6 @@ Links = Iterable[Span | SpanContext | Link]
 
 _get = current_span.get
 _CUSTOM: Final = SpanType.CUSTOM
-_INTERNAL: Final = SpanKind.INTERNAL
 
 
 class _Current:
@@ -83,7 +82,7 @@ class Tracer:
         name: str,
         span_type: SpanType | str = _CUSTOM,
         attributes: Mapping[str, object] | None = None,
-        kind: SpanKind | str = _INTERNAL,
+        kind: SpanKind | str | None = None,
         links: Links | None = None,
         parent: Parent | _Current = CURRENT,
     ) -> Span:
@@ -96,7 +95,7 @@ class Tracer:
             name: What the work is called; low in variety, if totals by name are to mean something.
             span_type: What sort of work it is.
             attributes: Recorded as by `Span.set_attributes`.
-            kind: The side of a remote call.
+            kind: The side of a remote call; None stands for `SpanKind.INTERNAL`.
             links: Spans that are related, and not the parent.
             parent: By default the span that is current at this call; None starts a new trace.
         """
@@ -107,25 +106,25 @@ class Tracer:
                 if settings is None:
                     return NO_SPAN
                 if parent is CURRENT:
-                    root_class = settings.unsampled_class  # CPython 3.11 is slower to call it where it stands
+                    span_class = settings.unsampled_class  # CPython 3.11 is slower to call it where it stands
                     if settings.refuses_roots:
                         next(settings.unsampled_counter)
-                        root = root_class()
-                        root._token = None
-                        return root
+                        span = span_class()
+                        span._token = None
+                        return span
                     if (bound := settings.root_bound) is not None:
                         lower = settings.draw(RANDOM_BITS)
                         if lower < bound:
                             return self._new_span(settings, name, span_type, attributes, kind, links, parent, lower)
                         next(settings.unsampled_counter)
-                        root = root_class()
-                        root._token = None
-                        root.lower_bits = lower
-                        return root
+                        span = span_class()
+                        span._token = None
+                        span.lower_bits = lower
+                        return span
             else:
-                current_class = type(current)
-                if current_class is self._span_class and parent is CURRENT and kind is _INTERNAL and links is None:
-                    span: Span = current_class()
+                span_class = type(current)
+                if span_class is self._span_class and parent is CURRENT and kind is None and links is None:
+                    span = span_class()
                     span.name = name
                     span.span_type = span_type
                     span._trace = current._trace
@@ -138,7 +137,7 @@ class Tracer:
                 settings = self._settings
                 if settings is None:
                     return NO_SPAN
-                if current_class is settings.unsampled_class and parent is CURRENT:
+                if span_class is settings.unsampled_class and parent is CURRENT:
                     next(settings.unsampled_counter)
                     return UNSAMPLED
             return self._new_span(settings, name, span_type, attributes, kind, links, parent)
@@ -154,7 +153,7 @@ class Tracer:
         span_type: SpanType | str = _CUSTOM,
         attributes: Mapping[str, object] | None = None,
         *,
-        kind: SpanKind | str = _INTERNAL,
+        kind: SpanKind | str | None = None,
         links: Links | None = None,
         parent: Parent | _Current = CURRENT,
     ) -> Span:
@@ -173,7 +172,7 @@ class Tracer:
         name: str,
         span_type: SpanType | str,
         attributes: Mapping[str, object] | None,
-        kind: SpanKind | str,
+        kind: SpanKind | str | None,
         links: Links | None,
         parent: Parent | _Current,
         lower: int | None = None,
@@ -235,13 +234,13 @@ class Tracer:
         return LocalTrace(settings, trace_id, remote.span_id, remote.trace_state).begun()
 
     def _dress(
-        self, span: Span, attributes: Mapping[str, object] | None, kind: SpanKind | str, links: Links | None
+        self, span: Span, attributes: Mapping[str, object] | None, kind: SpanKind | str | None, links: Links | None
     ) -> None:
         if usage.propagating:
             span.set_attributes(get_propagated_attributes())
         if attributes:
             span.set_attributes(attributes)
-        if kind is not _INTERNAL:
+        if kind is not None and kind is not SpanKind.INTERNAL:
             span._ensure_details().kind = kind
         try:
             for link in links or ():
