@@ -16,9 +16,9 @@ import pytest
 import prela
 from prela.core import log
 from prela.core.convert import _known_keys, record_of
+from prela.core.current import current_span
 from prela.core.settings import QUICK_ATTRIBUTES, QUICK_STRING, Settings
 from prela.core.silent import NO_SPAN
-from prela.core.span import current_span
 from prela.record.model import SpanRecord
 from prela.testing import Recorder, TickingClock, recording
 
@@ -896,7 +896,7 @@ class Asked:
 
 
 @pytest.mark.parametrize(
-    ("where", "options"), [("span", {"redact": lambda value: value}), ("tracer", {"sampler": Asked()})]
+    ("where", "options"), [("current", {"redact": lambda value: value}), ("tracer", {"sampler": Asked()})]
 )
 def test_ctrl_c_while_tracing_is_suppressed_for_a_moment_leaves_it_on(
     tracer: prela.Tracer, monkeypatch: pytest.MonkeyPatch, where: str, options: dict[str, Any]

@@ -13,8 +13,9 @@ from types import MappingProxyType
 from typing import Any, Final, ParamSpec, TypeVar
 
 from prela.core import log
+from prela.core.current import current_span, in_step, take_back
 from prela.core.silent import NO_SPAN, SUPPRESSION, RemoteSpan, StandIn, current_or_none, is_suppressed
-from prela.core.span import Span, current_span, in_step, take_back
+from prela.core.span import Span
 from prela.core.span_context import SpanContext, checked_context
 
 P = ParamSpec("P")

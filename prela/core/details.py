@@ -166,8 +166,8 @@ class Details:
 
     def redact_all(self, redact: Redact, attributes: Mapping[str, Any]) -> dict[str, Any]:
         """Put every value through `redact`, and return the span's attributes as they are then."""
+        from prela.core.current import current_span
         from prela.core.silent import SUPPRESSION  # they import this module
-        from prela.core.span import current_span
 
         before = current_span.get()
         try:

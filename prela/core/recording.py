@@ -9,8 +9,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from prela.core import log
+from prela.core.current import current_span
 from prela.core.readable import CLOSED, LEFT
-from prela.core.span import CarefulSpan, Span, current_span
+from prela.core.span import CarefulSpan, Span
 
 if TYPE_CHECKING:
     from prela.core.settings import Settings

@@ -10,10 +10,10 @@ from random import SystemRandom
 from types import TracebackType
 from typing import Any, ClassVar, Final, Self
 
+from prela.core.current import current_span, gives_way, settle_current
 from prela.core.details import Complete
 from prela.core.ids import RANDOM_BITS
-from prela.core.readable import CLOSED
-from prela.core.span import Span, current_span, gives_way, settle_current
+from prela.core.span import Span
 from prela.core.span_context import Event, Link, SpanContext
 from prela.core.tally import Tally
 from prela.record.enums import SpanKind, SpanStatus, SpanType
@@ -280,7 +280,6 @@ class StandIn(SilentSpan):
 
     def __init__(self, stands_for: Span | None) -> None:
         self.stands_for = stands_for
-        self._writable = CLOSED  # there is nothing to end, for those who end what was left behind
         self._token = _set(self)
 
     def leave(self) -> None:

@@ -3,36 +3,27 @@
 This is everything about it but the hot path, which is `recording`: that makes the classes of those that can start.
 `set_attribute` holds the common case in a few steps, and calls a method with a longer name for everything else.
 
-The laws that live here (docs/context.md): the current span is one value in one ContextVar; leaving a span restores
-what was current when it was entered; a span left elsewhere ends, once, and touches nothing.
+The law that lives here (docs/context.md): a span ends once, whoever ends it and wherever. What is current then is
+`current`'s.
 """
 
 from collections.abc import Iterable, Mapping
-from contextvars import ContextVar, Token
+from contextvars import Token
 from types import TracebackType
-from typing import Any, ClassVar, Final, Self
+from typing import ClassVar, Self
 
 from prela.core import log
+from prela.core.current import current_span, entered_above, restore_before
 from prela.core.details import Complete, Details
 from prela.core.outcome import STREAM_OUTCOME, exception_attributes, judge, recordable
 from prela.core.private import withhold_quoting
-from prela.core.readable import CLOSED, LEFT, NOT_ENTERED, ReadableSpan
+from prela.core.readable import CLOSED, NOT_ENTERED, ReadableSpan
 from prela.core.settings import Limits
 from prela.core.span_context import Link, SpanContext, checked_context
 from prela.record.enums import SpanStatus
 
-current_span: "ContextVar[Span | None]" = ContextVar("prela.current_span", default=None)
-
 _get = current_span.get
 _set = current_span.set
-
-in_step: "ContextVar[list[Any] | None]" = ContextVar("prela.in_step", default=None)
-"""Not empty while a step of a generator runs that `context.Scope` holds apart. Its steps are one context to it,
-whichever they are taken in: what one of them left behind, a later one takes back."""
-
-_INTERRUPTIONS: Final = (RecursionError, KeyboardInterrupt, SystemExit)
-"""What may come between a `with` block and our `__exit__`, which then never runs: spans still entered above one that
-these leave were not left out of order, but not left at all."""
 
 _claims: "dict[int, list[Span]]" = {}
 """Who is ending a span right now, by the span's id(): `setdefault` is atomic, so two threads cannot both.
@@ -273,17 +264,14 @@ class Span(ReadableSpan):
         """Make current what was current before, if this is the context, and the order, in which to do so."""
         if not isinstance(self._token, Token):
             return
-        is_last = settle_current() is self or (isinstance(error, _INTERRUPTIONS) and _end_those_above(self))
-        if is_last and gives_way(self):
-            settle_current()
-        else:
+        if not restore_before(self, error):
             self._be_passed_over()
 
     def _be_passed_over(self) -> None:
         """Left out of order or elsewhere. Who finds it current in the context where it was entered goes on to what was
         before it (`settle_current`); contexts that inherited it keep it."""
         self.__class__ = self._left_class
-        for inner in _entered_above(self) or ():
+        for inner in entered_above(self) or ():
             inner._settle_when_left()  # so that nobody who is started later inherits this one
 
     def _finish(
@@ -377,70 +365,3 @@ class LeftSpan(Span):
 
 
 Span._left_class = LeftSpan
-
-
-def settle_current() -> Span | None:
-    """Return what is current here, after undoing what spans left behind that were left out of order or elsewhere.
-
-    Only the context that a span was entered in takes its token back; in a context that was copied while the span was
-    current it stays so, ended or not, since what runs there was started inside it.
-    """
-    while (span := _get()) is not None and span.is_left:
-        if isinstance(span, LeftSpan) and span._writable is not CLOSED and not _end_for_lack_of_stack(span):
-            break
-        if not gives_way(span):
-            break
-    return span
-
-
-def gives_way(span: Span) -> bool:
-    """Make current what was before the span that is; whether this is the context in which to do so."""
-    token = span._token
-    if not isinstance(token, Token) or not take_back(current_span, token):
-        return False
-    span._token = LEFT
-    return True
-
-
-def take_back(variable: ContextVar[Any], token: Token[Any]) -> bool:
-    """Have a variable be what it was before; whether this is the context in which to do so, and the first time."""
-    try:
-        variable.reset(token)
-    except ValueError:
-        if not in_step.get():
-            return False
-        before = token.old_value
-        variable.set(None if before is Token.MISSING else before)
-    except RuntimeError:
-        return False
-    return True
-
-
-def _entered_above(outer: Span) -> list[Span] | None:
-    """The spans that were entered here after `outer` and are still current, or will be again; None where it is not."""
-    above: list[Span] = []
-    span = _get()
-    while span is not outer:
-        if span is None:
-            return None
-        above.append(span)
-        token = span._token
-        span = token.old_value if isinstance(token, Token) and isinstance(token.old_value, Span) else None
-    return above
-
-
-def _end_those_above(outer: Span) -> bool:
-    """End the spans entered after `outer` and never left, because no stack was left to do so; whether there are any."""
-    above = _entered_above(outer)
-    if above is None:
-        return False
-    ended = [_end_for_lack_of_stack(inner) for inner in above]
-    return all(ended)
-
-
-def _end_for_lack_of_stack(span: Span) -> bool:
-    """End a span whose own `__exit__` had no stack left; whether there is enough of it now."""
-    if span._writable is not CLOSED:
-        span.set_status(SpanStatus.ERROR, "this span could not be ended where it was left: no stack, or an interrupt")
-        span.end()
-    return span._writable is CLOSED

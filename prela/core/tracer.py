@@ -9,6 +9,7 @@ from weakref import WeakSet
 
 from prela.core import log
 from prela.core.context import get_propagated_attributes, usage
+from prela.core.current import current_span
 from prela.core.ids import RANDOM_BITS
 from prela.core.local_trace import LocalTrace
 from prela.core.sampler import SamplingRequest
@@ -24,7 +25,7 @@ from prela.core.silent import (
     current_or_none,
     unsampled_root,
 )
-from prela.core.span import Span, current_span
+from prela.core.span import Span
 from prela.core.span_context import Link, SpanContext, checked_context
 from prela.record.enums import SpanKind, SpanType
 

@@ -11,9 +11,10 @@ from contextvars import Context
 from types import FrameType
 from typing import Any, Final, NamedTuple
 
+from prela.core.current import current_span
 from prela.core.readable import ReadableSpan
 from prela.core.silent import SUPPRESSION, meant
-from prela.core.span import Span, current_span
+from prela.core.span import Span
 from prela.insight.places import place_in
 from prela.insight.registry import is_open
 from prela.insight.snapshot import instances, subclasses, thread_name

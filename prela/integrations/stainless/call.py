@@ -10,8 +10,9 @@ from contextvars import ContextVar, Token
 from typing import Any, Final, NamedTuple
 
 from prela.core import log
+from prela.core.current import current_span
 from prela.core.private import keep_secrets_of, withhold, without_secrets
-from prela.core.span import Span, current_span
+from prela.core.span import Span
 from prela.integrations import semconv
 from prela.integrations.stainless.completion import Completion
 from prela.integrations.stainless.provider import Operation, Provider

@@ -9,7 +9,8 @@ from contextvars import Token
 from typing import Any, Final
 
 from prela.core import log
-from prela.core.span import Span, current_span
+from prela.core.current import current_span
+from prela.core.span import Span
 from prela.integrations import semconv
 from prela.integrations.stainless.completion import Completion
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from prela.core import log
+from prela.core.current import current_span
 from prela.core.silent import is_suppressed
-from prela.core.span import current_span
 
 _set = current_span.set
 
