@@ -965,3 +965,16 @@ def test_a_name_or_a_key_that_is_no_text_costs_no_span(tracer: prela.Tracer, pre
     first, second = prela_spans.records
     assert (first.name, first.attributes) == (said := "<Speechless: RuntimeError in __str__>", {said: 1})
     assert second.name == "<int: ValueError in __str__>"
+
+
+def test_what_is_not_recorded_may_be_left_for_lack_of_stack_too(tracer: prela.Tracer) -> None:
+    class ButFor:
+        def should_sample(self, request: prela.SamplingRequest) -> bool:
+            return request.name != "not this"
+
+    with recording(sampler=ButFor()) as spans:
+        with pytest.raises(KeyboardInterrupt), tracer.span("outer"):
+            tracer.span("not this", parent=None).__enter__()  # its `__exit__` was never called
+            raise KeyboardInterrupt
+        assert prela.get_current_span() is NO_SPAN
+    assert spans.names == ["outer"]
