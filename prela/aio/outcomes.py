@@ -4,6 +4,7 @@ Every span taken is in a batch under way, exported, in no trace that was kept, o
 """
 
 from prela.aio.batch import Batch
+from prela.core.tail import UNSAMPLED
 
 
 class Outcomes:
@@ -49,6 +50,13 @@ class Outcomes:
     def lose(self, reason: str, count: int) -> None:
         """Count spans as lost under a reason."""
         self._lost[reason] = self._lost.get(reason, 0) + count
+
+    def refuse(self, why: str, count: int) -> None:
+        """Count spans of a trace that tail sampling does not keep, under the verdict's reason."""
+        if why == UNSAMPLED.why:
+            self.unsampled += count
+        else:
+            self.lose(why, count)
 
     def lost_under(self, reason: str) -> int:
         """How many were lost under a reason, but for what was given up."""

@@ -1,7 +1,7 @@
 """The export worker: takes finished spans from the buffer, makes records of them, and hands batches to every exporter.
 
-It waits, and decides nothing that `core` could: when to shed is the buffer's, when to retry `core.retry`'s, when to
-speak of losses `core.outage`'s. It runs in whatever loop `run` is awaited in.
+It waits, and decides nothing that `core` could: when to shed is the buffer's, when to retry `core.retry`'s. It runs in
+whatever loop `run` is awaited in.
 """
 
 import time
@@ -15,20 +15,17 @@ from prela.aio.batch import Batch
 from prela.aio.delivery import Delivery
 from prela.aio.flushes import Flushes, reply
 from prela.aio.journal import Journal, takes_pending
+from prela.aio.losses import Losses
+from prela.aio.making import make_records
 from prela.aio.outcomes import Outcomes
-from prela.aio.pacing import CHUNK, give_way, is_turn_over
 from prela.aio.waking import caller_into_this_loop
 from prela.core import log
-from prela.core.buffer import ENCODE_FAILED, EXPORT_FAILED, SHUTDOWN, Buffer
+from prela.core.buffer import EXPORT_FAILED, SHUTDOWN, Buffer
 from prela.core.context import suppress
-from prela.core.convert import move_plain, record_of, summary_record
-from prela.core.outage import Outage
+from prela.core.convert import summary_record
 from prela.core.settings import Settings
-from prela.core.shared import Share
 from prela.core.spool import Spool, spool_name
 from prela.core.statistics import ExporterStatistics
-from prela.core.tail import UNSAMPLED
-from prela.record.jsonl import CheckedRecords
 
 if TYPE_CHECKING:
     from prela.core.span import Span
@@ -36,11 +33,6 @@ if TYPE_CHECKING:
 
 _POLL: Final = 0.1
 """Seconds between looks at the buffer. Ending a span wakes nobody, so a full batch is seen at the next look."""
-
-
-_HEAVY: Final = 4 * 1024 * 1024
-"""Bytes beyond the ordinary charge from which a batch is handed on before it is full: what is made of so much takes
-time, and at the end of the program the part that was handed on is not lost."""
 
 
 class Schedule(NamedTuple):
@@ -75,7 +67,7 @@ class Worker:
         self.outcomes: Outcomes = Outcomes()
         self._flushes = Flushes()
         # Where every batch fails, that is one outage: they come a delay apart.
-        self._outage = Outage(quiet=3 * self.schedule.delay)
+        self._losses = Losses(self.buffer, self.outcomes, quiet=3 * self.schedule.delay)
         self._journal: Journal | None = None
         if settings.insight is not None:
             self._journal = Journal(settings.insight, settings.buffer, self.schedule.delay)
@@ -135,13 +127,6 @@ class Worker:
             self._call(lambda: self._wake.set())
 
     # --- counts -------------------------------------------------------------------------------------------------
-
-    def _losses(self) -> dict[str, int]:
-        """Spans lost in the buffer and since, by reason."""
-        counts = self.buffer.dropped_counts()
-        for reason, count in self.outcomes.lost().items():
-            counts[reason] = counts.get(reason, 0) + count
-        return counts
 
     def exporter_statistics(self) -> dict[str, ExporterStatistics]:
         """What happened at each exporter."""
@@ -296,60 +281,21 @@ class Worker:
         elif (target := self._flushes.furthest_of(self.outcomes.taken)) is not None:
             tail.decide_before(target, self.settings.clock())
         for word, count in tail.refused().items():
-            self._refuse(word, count)
-
-    def _refuse(self, word: str, count: int) -> None:
-        """Count spans of a trace that tail sampling does not keep."""
-        if word == UNSAMPLED.why:
-            self.outcomes.unsampled += count
-        else:
-            self.outcomes.lose(word, count)
+            self.outcomes.refuse(word, count)
 
     async def _hand_on(self, spans: "list[Span]", position: int) -> None:
         """Make records of spans, which the list loses, and hand them to the exporters: in parts, if they are heavy."""
         spans.reverse()
         while spans:
             left = len(spans)
-            records = CheckedRecords()
-            texts: set[Share] = set()
-            heavy, turn = 0, CHUNK
-            while spans and heavy <= _HEAVY:
-                before = len(spans)
-                size = self._make_records(spans, records, texts, turn)
-                heavy += size
-                turn -= before - len(spans)
-                if turn <= 0 or (size and is_turn_over()):
-                    turn = CHUNK
-                    await give_way()
+            made = await make_records(spans, self.outcomes)
             if self._tail is None:
                 position = self.outcomes.batched
                 self.outcomes.batched += left - len(spans)
-            if records:
-                self._dispatch(records, position, heavy, self._deliveries)
-            if texts:
+            if made.records:
+                self._dispatch(made.records, position, made.heavy_bytes, self._deliveries)
+            if made.are_charged:
                 self.buffer.settle()
-
-    def _make_records(self, spans: "list[Span]", records: CheckedRecords, texts: set[Share], most: int) -> int:
-        """Make records of up to so many spans, until one needed more than most do; return the bytes that it was charged
-        beyond the ordinary, but for texts charged before."""
-        size = 0
-        try:
-            if move_plain(spans, records, most):
-                return 0
-            span = spans.pop()
-            if (details := span._details) is not None:
-                new = [share for share in details.shares if share not in texts]
-                texts.update(new)
-                size = span._extra_bytes() + sum(share.size for share in new)
-            verdict = span._trace.verdict
-            if verdict is None or verdict.keeps:
-                records.append_unplain(record_of(span))
-            else:
-                self._refuse(verdict.why, 1)  # decided under settings before these
-        except Exception as error:
-            log.failed("making a record", error)
-            self.outcomes.lose(ENCODE_FAILED, 1)
-        return size
 
     def _dispatch(
         self,
@@ -398,21 +344,9 @@ class Worker:
         self._flushes.answer_everybody(self._reached(), went_well)
 
     def _speak_of_losses(self, *, final: bool = False) -> None:
-        losses = self._losses()
-        if self._outage.begins(losses):
-            log.warn("prela: spans are being dropped: %s", losses)
-        lost = self._outage.ended(losses, final=final)
-        if lost:
-            log.warn("prela: %d spans were lost: %s", sum(lost.values()), lost)
-        common = {**self.buffer.dropped_counts(), ENCODE_FAILED: self.outcomes.lost_under(ENCODE_FAILED)}
-        for delivery in self._deliveries:
-            self._tell_exporter(delivery, {**common, **delivery.dropped}, final)
+        self._losses.tell(self._deliveries, self._write_summary, final=final)
 
-    def _tell_exporter(self, delivery: Delivery, lacking: dict[str, int], final: bool) -> None:
+    def _write_summary(self, delivery: Delivery, lost: dict[str, int]) -> None:
         """Write down among an exporter's records what they lack."""
-        delivery.outage.begins(lacking)
-        lost = delivery.outage.ended(lacking, final=final)
-        if not lost:
-            return
         record = summary_record(self.settings, self.settings.wall_clock(), lost)
         self._dispatch([record], self.outcomes.batched, 0, [delivery], counted=False)
