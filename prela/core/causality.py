@@ -5,9 +5,9 @@ The links are not subject to the limit for links, but bounded here: what a progr
 
 from typing import Any, Final
 
-from prela.core.silent import current_or_none
 from prela.core.span import Span
 from prela.core.span_context import Link
+from prela.core.stand_in import current_or_none
 from prela.record import causality
 
 WAITS: Final = 64

@@ -14,9 +14,10 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from prela.core import log
 from prela.core.current import current_span, in_step, take_back
-from prela.core.silent import NO_SPAN, SUPPRESSION, RemoteSpan, StandIn, current_or_none, is_suppressed
+from prela.core.silent import NO_SPAN, SUPPRESSION, RemoteSpan
 from prela.core.span import Span
 from prela.core.span_context import SpanContext, checked_context
+from prela.core.stand_in import StandIn, current_or_none, is_suppressed
 
 P = ParamSpec("P")
 T = TypeVar("T")

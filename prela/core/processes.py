@@ -9,7 +9,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 from prela.core.context import get_propagated_attributes, propagate_attributes, suppress, without_current_span
 from prela.core.propagation import attach, inject
-from prela.core.silent import is_suppressed
+from prela.core.stand_in import is_suppressed
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -14,9 +14,9 @@ from urllib.parse import quote, unquote
 
 from prela.core import log
 from prela.core.context import get_baggage, get_current_span, holding_baggage, use_span
-from prela.core.silent import is_suppressed
 from prela.core.span import Span
 from prela.core.span_context import SpanContext, checked_context
+from prela.core.stand_in import is_suppressed
 
 TRACEPARENT: Final = "traceparent"
 TRACESTATE: Final = "tracestate"

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from itertools import count
     from typing import Self
 
-    from prela.core.silent import UnsampledRoot
     from prela.core.span import Span
+    from prela.core.unsampled import UnsampledRoot
     from prela.insight.insight import Insight
 
 QUICK_ATTRIBUTES = 8
@@ -106,7 +106,7 @@ class Settings:
         insight: "Insight | None" = None,
     ) -> None:
         from prela.core.recording import recording_class  # they import this module
-        from prela.core.silent import unsampled_class
+        from prela.core.unsampled import unsampled_class
 
         self.service_name: str = service_name
         self.resource: dict[str, Any] = dict(resource or {})

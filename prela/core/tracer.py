@@ -14,19 +14,11 @@ from prela.core.ids import RANDOM_BITS
 from prela.core.local_trace import LocalTrace
 from prela.core.sampler import SamplingRequest
 from prela.core.settings import Settings
-from prela.core.silent import (
-    NO_SPAN,
-    SUPPRESSION,
-    UNSAMPLED,
-    RemoteSpan,
-    SilentSpan,
-    UnsampledChild,
-    UnsampledRoot,
-    current_or_none,
-    unsampled_root,
-)
+from prela.core.silent import NO_SPAN, SUPPRESSION, RemoteSpan, SilentSpan
 from prela.core.span import Span
 from prela.core.span_context import Link, SpanContext, checked_context
+from prela.core.stand_in import current_or_none
+from prela.core.unsampled import UNSAMPLED, UnsampledChild, UnsampledRoot, unsampled_root
 from prela.record.enums import SpanKind, SpanType
 
 Parent = Span | SpanContext | None

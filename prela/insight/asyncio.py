@@ -21,7 +21,7 @@ from typing import Any, Final
 from prela.aio import deadlines
 from prela.core import log
 from prela.core.current import current_span
-from prela.core.silent import meant
+from prela.core.stand_in import meant
 from prela.insight.accounting import Books, Ledger
 from prela.insight.accounts import accounts
 from prela.insight.frames import place_of_await

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from prela.core import log
 from prela.core.current import current_span
-from prela.core.silent import meant
+from prela.core.stand_in import meant
 from prela.core.tally import Tally
 from prela.insight.accounting import Account, Books, Mark
 from prela.insight.frames import own_place, stack_of

@@ -13,8 +13,9 @@ from typing import Any, Final, NamedTuple
 
 from prela.core.current import current_span
 from prela.core.readable import ReadableSpan
-from prela.core.silent import SUPPRESSION, meant
+from prela.core.silent import SUPPRESSION
 from prela.core.span import Span
+from prela.core.stand_in import meant
 from prela.insight.places import place_in
 from prela.insight.registry import is_open
 from prela.insight.snapshot import instances, subclasses, thread_name

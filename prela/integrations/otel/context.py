@@ -21,8 +21,9 @@ from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 from prela.core import log
 from prela.core.context import _EMPTY, Held, get_baggage, hold_apart, hold_baggage
 from prela.core.current import settle_current, take_back
-from prela.core.silent import SUPPRESSION, RemoteSpan, StandIn, is_suppressed, meant
+from prela.core.silent import SUPPRESSION, RemoteSpan
 from prela.core.span import Span
+from prela.core.stand_in import StandIn, is_suppressed, meant
 from prela.integrations.otel.convert import from_otel
 from prela.integrations.otel.flushing import sdk_watch
 from prela.integrations.otel.force import force

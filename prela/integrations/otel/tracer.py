@@ -12,9 +12,11 @@ from opentelemetry.context import Context
 from prela.aio.tracer import Tracer
 from prela.core import log
 from prela.core.decorator import wrapped
-from prela.core.silent import NO_SPAN, SUPPRESSION, UNSAMPLED, UnsampledRoot, current_or_none
+from prela.core.silent import NO_SPAN, SUPPRESSION
 from prela.core.span import Span
+from prela.core.stand_in import current_or_none
 from prela.core.tracer import CURRENT, Parent, _Current
+from prela.core.unsampled import UNSAMPLED, UnsampledRoot
 from prela.integrations.otel.convert import from_otel, kind_of
 from prela.integrations.otel.flushing import flushed
 from prela.integrations.otel.force import force

@@ -6,7 +6,7 @@ from typing import Any, Final
 from prela.core import log
 from prela.core.private import keep_secret
 from prela.core.propagation import inject
-from prela.core.silent import is_suppressed
+from prela.core.stand_in import is_suppressed
 from prela.core.tracer import Tracer
 from prela.integrations import semconv
 from prela.integrations.stainless.call import Call, UnrecordedCall, current_call

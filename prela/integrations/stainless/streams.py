@@ -19,7 +19,7 @@ from weakref import ref
 
 from prela.core import log
 from prela.core.current import current_span
-from prela.core.silent import is_suppressed
+from prela.core.stand_in import is_suppressed
 
 _set = current_span.set
 

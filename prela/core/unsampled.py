@@ -1,0 +1,100 @@
+"""What stands for the spans of a trace that is not recorded: it was not sampled, or was refused for lack of room."""
+
+from collections.abc import Callable
+from itertools import count
+from random import SystemRandom
+from types import TracebackType
+from typing import ClassVar, Final, Self
+
+from prela.core.current import current_span, gives_way, settle_current
+from prela.core.ids import RANDOM_BITS
+from prela.core.silent import SharedSpan, SilentSpan
+from prela.core.span_context import SpanContext
+from prela.core.stand_in import current_or_none
+from prela.core.tally import Tally
+
+_get = current_span.get
+_set = current_span.set
+_reset = current_span.reset
+
+getrandbits: Callable[[int], int] = SystemRandom().getrandbits
+
+
+class UnsampledRoot(SilentSpan):
+    """The local root of a trace that is not recorded. It is made current, so that its descendants follow it.
+
+    Programs that record one trace in a hundred make ninety-nine of these, so the tracer makes them where it stands, of
+    a class that counts them and their descendants: see `unsampled_class`.
+    """
+
+    __slots__ = ("_trace_number", "lower_bits")
+
+    descendants: "ClassVar[count[int]]"
+    """Counts them under the reason for which the trace is not recorded."""
+    lower_bits: int
+    """Those of the trace id that decided, where any did."""
+    _trace_number: int
+    """The trace id, once it is known."""
+
+    def __enter__(self) -> Self:
+        if self._token is None:
+            self._token = _set(self)
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if _get() is self or settle_current() is self:
+                _reset(self._token)  # type: ignore[arg-type]
+                return
+        except (ValueError, RuntimeError):  # another context than it was entered in
+            if gives_way(self):
+                return
+        except TypeError:
+            return  # it was not entered, but made current by others, and is left to them
+        self._be_passed_over()
+
+    @property
+    def context(self) -> SpanContext:
+        number = self._known_number()
+        # W3C wants a parent id that is not zero; nobody will look for this one.
+        return SpanContext(f"{number:032x}", f"{number & (1 << 64) - 1 or 1:016x}", sampled=False)
+
+    def _known_number(self) -> int:
+        try:
+            return self._trace_number
+        except AttributeError:
+            lower = self.lower_bits if hasattr(self, "lower_bits") else getrandbits(RANDOM_BITS)
+            self._trace_number = getrandbits(128 - RANDOM_BITS) << RANDOM_BITS | lower or 1
+            return self._trace_number
+
+
+def unsampled_class(tally: Tally) -> type[UnsampledRoot]:
+    """Return a class of local roots that are counted, with all below them, under one reason not to record a trace."""
+    made: type[UnsampledRoot] = type("UnsampledRoot", (UnsampledRoot,), {"__slots__": (), "descendants": tally.counter})
+    made._left_class = type("LeftUnsampledRoot", (made,), {"__slots__": (), "is_left": True})
+    return made
+
+
+def unsampled_root(kind: type[UnsampledRoot], trace_number: int) -> UnsampledRoot:
+    """Count a local root under the reason for which its trace is not recorded, and return what stands for it."""
+    next(kind.descendants)
+    root = kind()
+    root._trace_number = trace_number
+    root._token = None
+    return root
+
+
+class UnsampledChild(SharedSpan):
+    """Stands for every span below an unsampled root; whatever has it for a parent is not recorded either."""
+
+    __slots__ = ()
+
+    @property
+    def context(self) -> SpanContext:
+        current = current_or_none()
+        return current.context if isinstance(current, UnsampledRoot) else super().context
+
+
+UNSAMPLED: Final = UnsampledChild()
