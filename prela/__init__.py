@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from prela import aio, sync
     from prela.aio.exporter import Exporter, PartialExportError, RetryableExportError
     from prela.aio.tracer import Tracer
-    from prela.config import ConfigurationError
     from prela.core.context import (
         baggage,
         copy_context_to_thread,
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from prela.lifecycle import flush, get_tracer, init, shutdown, statistics, trace
     from prela.record.enums import SpanKind, SpanStatus, SpanType
     from prela.record.model import SpanEvent, SpanLink, SpanRecord
+    from prela.variables import ConfigurationError
 
 __version__ = "0.1.0"
 
@@ -57,7 +57,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "AlwaysOff": "prela.core.sampler",
     "AlwaysOn": "prela.core.sampler",
-    "ConfigurationError": "prela.config",
+    "ConfigurationError": "prela.variables",
     "Event": "prela.core.span_context",
     "Exporter": "prela.aio.exporter",
     "ExporterStatistics": "prela.core.statistics",

@@ -1,8 +1,7 @@
 """Arguments, environment and defaults become one frozen object, or one clear error. The environment is read here only.
 
-Arguments beat `PRELA_*`, which beat OpenTelemetry's `OTEL_*`, which beat defaults. A bad argument or `PRELA_*` value
-is an error; a bad `OTEL_*` value is logged and ignored, as that specification demands ("Environment Variable
-Specification", "Parsing empty value" and following).
+Arguments beat `PRELA_*`, which beat OpenTelemetry's `OTEL_*`, which beat defaults. What a variable's bad value means is
+`variables`' to say.
 """
 
 import faulthandler
@@ -13,9 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
-from urllib.parse import unquote
 
-from prela.core import log
 from prela.core.endpoint import (
     CANCELLED_AS,
     COMPRESSIONS,
@@ -26,27 +23,30 @@ from prela.core.endpoint import (
     one_of,
     url_of_traces,
 )
-from prela.core.propagation import BAGGAGE, TRACEPARENT, TRACESTATE, RemoteContext, extract
+from prela.core.propagation import RemoteContext, extract
 from prela.core.sampler import AlwaysOff, AlwaysOn, ParentBased, Sampler, TraceIdRatio
 from prela.core.settings import Limits, Redact
 from prela.core.spool import Spool
 from prela.core.tail import TailSampling
+from prela.variables import (
+    LONGEST,
+    BadValueError,
+    ConfigurationError,
+    Variables,
+    parse_boolean,
+    parse_key_values,
+    parse_milliseconds,
+    parse_positive_int,
+    parse_rate,
+    parse_seconds,
+    parser_of,
+)
 
 T = TypeVar("T")
 
 EXPORTER_NAMES: Final = ("file", "console", "otlp", "memory", "otel", "none")
-_LONGEST: Final = 86_400.0
 _NOT_FOR_DUMPS: Final = ("KILL", "STOP", "SEGV", "FPE", "ABRT", "BUS", "ILL", "TERM", "INT", "CHLD")
 """Signals that cannot be handled, and those that a program or Python needs for what they are for."""
-_TRUE: Final = frozenset({"1", "true", "yes", "on"})
-_FALSE: Final = frozenset({"0", "false", "no", "off"})
-
-
-class ConfigurationError(ValueError):
-    """A setting that cannot be used; says which, its value, and what is allowed."""
-
-    def __init__(self, name: str, value: object, allowed: str) -> None:
-        super().__init__(f"prela: {name} is {value!r}; allowed is {allowed}")
 
 
 class Config(NamedTuple):
@@ -107,8 +107,8 @@ def load(
     Raises:
         ConfigurationError: An argument or a `PRELA_*` variable cannot be used.
     """
-    env = _Environment(os.environ if environ is None else environ)
-    otel_resource = env.otel("OTEL_RESOURCE_ATTRIBUTES", _key_value_list) or {}
+    env = Variables(os.environ if environ is None else environ)
+    otel_resource = env.otel("OTEL_RESOURCE_ATTRIBUTES", parse_key_values) or {}
     if service_name is not None and (not isinstance(service_name, str) or not service_name.strip()):
         raise ConfigurationError("service_name", service_name, "a string that is not empty")
     if resource is not None and not isinstance(resource, Mapping):
@@ -137,36 +137,36 @@ def load(
         tail_sampling=_tail_sampling(tail_sampling),
         resource={**otel_resource, **(resource or {})},
         auto_instrument=_first(
-            _flag("auto_instrument", auto_instrument), env.prela("PRELA_AUTO_INSTRUMENT", _boolean), True
+            _flag("auto_instrument", auto_instrument), env.prela("PRELA_AUTO_INSTRUMENT", parse_boolean), True
         ),
         capture_content=_first(
-            _flag("capture_content", capture_content), env.prela("PRELA_CAPTURE_CONTENT", _boolean), True
+            _flag("capture_content", capture_content), env.prela("PRELA_CAPTURE_CONTENT", parse_boolean), True
         ),
         redact=_redact(redact),
         limits=_limits(limits, env),
         disabled=(env.text("OTEL_SDK_DISABLED") or "").lower() == "true",  # the one value that its specification knows
-        debug=env.prela("PRELA_DEBUG", _boolean) or False,
+        debug=env.prela("PRELA_DEBUG", parse_boolean) or False,
         export_delay=_first(
             None if export_delay is None else _positive("export_delay", export_delay),
-            env.otel("OTEL_BSP_SCHEDULE_DELAY", _milliseconds),
+            env.otel("OTEL_BSP_SCHEDULE_DELAY", parse_milliseconds),
             1.0,
         ),
-        batch_size=env.otel("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", _positive_int) or 512,
-        export_timeout=env.otel("OTEL_BSP_EXPORT_TIMEOUT", _milliseconds) or 30.0,
+        batch_size=env.otel("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", parse_positive_int) or 512,
+        export_timeout=env.otel("OTEL_BSP_EXPORT_TIMEOUT", parse_milliseconds) or 30.0,
         exit_timeout=_positive("exit_timeout", exit_timeout),
         otlp=_otlp(env) if "otlp" in exporters.values() else OtlpSettings(),
         spool=_spool(spool, folder, env),
-        insight=_first(_flag("insight", insight), env.prela("PRELA_INSIGHT", _boolean), False),
+        insight=_first(_flag("insight", insight), env.prela("PRELA_INSIGHT", parse_boolean), False),
         stall_threshold=_first(
             None if stall_threshold is None else _positive("stall_threshold", stall_threshold),
-            env.prela("PRELA_STALL_THRESHOLD", _seconds),
+            env.prela("PRELA_STALL_THRESHOLD", parse_seconds),
             0.1,
         ),
         dump_signal=_dump_signal("dump_signal", dump_signal)
         if dump_signal is not None
         else env.prela("PRELA_DUMP_SIGNAL", lambda name: _dump_signal("PRELA_DUMP_SIGNAL", name)),
         inherited=env.inherited()
-        if _first(_flag("continue_trace", continue_trace), env.prela("PRELA_CONTINUE_TRACE", _boolean), False)
+        if _first(_flag("continue_trace", continue_trace), env.prela("PRELA_CONTINUE_TRACE", parse_boolean), False)
         else extract({}),
     )
 
@@ -175,109 +175,7 @@ def _first(*values: T | None) -> T:
     return next(value for value in values if value is not None)
 
 
-# --- the environment ----------------------------------------------------------------------------------------------
-
-
-class _BadValueError(Exception):
-    """A value that a parser does not take; says what it would."""
-
-
-class _Environment:
-    """Variables, each read by its family's rule for bad values. An empty one counts as unset."""
-
-    def __init__(self, variables: Mapping[str, str]) -> None:
-        self._variables = variables
-
-    def text(self, name: str) -> str | None:
-        return self._variables.get(name, "").strip() or None
-
-    def inherited(self) -> RemoteContext:
-        """What an environment carries (OpenTelemetry, "Environment Variables as Context Propagation Carriers")."""
-        names = (TRACEPARENT, TRACESTATE, BAGGAGE)
-        return extract({name: value for name in names if (value := self.text(name.upper()))})
-
-    def prela(self, name: str, parse: Callable[[str], T]) -> T | None:
-        value = self.text(name)
-        if value is None:
-            return None
-        try:
-            return parse(value)
-        except _BadValueError as bad:
-            raise ConfigurationError(name, value, str(bad)) from None
-
-    def otel(self, name: str, parse: Callable[[str], T]) -> T | None:
-        value = self.text(name)
-        if value is None:
-            return None
-        try:
-            return parse(value)
-        except _BadValueError as bad:
-            log.warn("prela: %s is %r and was ignored; allowed is %s", name, value, bad)
-            return None
-
-
-def _boolean(value: str) -> bool:
-    if value.lower() in _TRUE:
-        return True
-    if value.lower() in _FALSE:
-        return False
-    raise _BadValueError("true or false")
-
-
-def _rate(value: str) -> float:
-    try:
-        rate = float(value)
-    except ValueError:
-        raise _BadValueError("a number from 0 to 1") from None
-    if not 0.0 <= rate <= 1.0:
-        raise _BadValueError("a number from 0 to 1")
-    return rate
-
-
-def _positive_int(value: str) -> int:
-    if not value.isascii() or not value.isdigit() or len(value) > 15 or not int(value):
-        raise _BadValueError("a whole number above 0")
-    return int(value)
-
-
-def _milliseconds(value: str) -> float:
-    return _positive_int(value) / 1000
-
-
-def _seconds(value: str) -> float:
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= _LONGEST:
-        raise _BadValueError(f"a number of seconds above 0, at most {_LONGEST:g}")
-    return seconds
-
-
-def _key_value_list(value: str) -> dict[str, str]:
-    """`key=value,key=value`, percent-encoded (OpenTelemetry resource SDK, "Specifying resource information")."""
-    found = {}
-    for pair in value.split(","):
-        key, equals, text = pair.partition("=")
-        if not equals or not key.strip():
-            raise _BadValueError("key=value pairs, separated by commas")
-        found[unquote(key.strip())] = unquote(text.strip())
-    return found
-
-
-def _allowed(check: Callable[[str], T]) -> Callable[[str], T]:
-    """A parser from a check that raises ValueError."""
-
-    def parse(value: str) -> T:
-        try:
-            return check(value)
-        except ValueError as bad:
-            raise _BadValueError(str(bad)) from None
-
-    return parse
-
-
-def _otlp(env: _Environment) -> OtlpSettings:
+def _otlp(env: Variables) -> OtlpSettings:
     """The OTLP exporter's variables; those for traces go before those for all signals."""
     default = OtlpSettings()
 
@@ -286,17 +184,17 @@ def _otlp(env: _Environment) -> OtlpSettings:
         return found if found is not None else env.otel(f"OTEL_EXPORTER_OTLP_{name}", parse)
 
     return OtlpSettings(
-        endpoint=env.otel("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", _allowed(checked_url))
-        or env.otel("OTEL_EXPORTER_OTLP_ENDPOINT", _allowed(url_of_traces))
+        endpoint=env.otel("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", parser_of(checked_url))
+        or env.otel("OTEL_EXPORTER_OTLP_ENDPOINT", parser_of(url_of_traces))
         or default.endpoint,
-        headers=either("HEADERS", _allowed(headers_of_list)) or default.headers,
-        timeout=either("TIMEOUT", _milliseconds) or default.timeout,
-        compression=either("COMPRESSION", _allowed(one_of(*COMPRESSIONS))) or default.compression,
-        protocol=either("PROTOCOL", _allowed(one_of(*PROTOCOLS))) or default.protocol,
+        headers=either("HEADERS", parser_of(headers_of_list)) or default.headers,
+        timeout=either("TIMEOUT", parse_milliseconds) or default.timeout,
+        compression=either("COMPRESSION", parser_of(one_of(*COMPRESSIONS))) or default.compression,
+        protocol=either("PROTOCOL", parser_of(one_of(*PROTOCOLS))) or default.protocol,
         certificate=either("CERTIFICATE", str),
         client_certificate=either("CLIENT_CERTIFICATE", str),
         client_key=either("CLIENT_KEY", str),
-        cancelled_as=env.prela("PRELA_OTLP_CANCELLED_AS", _allowed(one_of(*CANCELLED_AS))) or default.cancelled_as,
+        cancelled_as=env.prela("PRELA_OTLP_CANCELLED_AS", parser_of(one_of(*CANCELLED_AS))) or default.cancelled_as,
     )
 
 
@@ -341,7 +239,7 @@ def _exporters(source: str, given: Any) -> dict[str, Any]:
     return found
 
 
-def _sampler(sampler: Any, sample_rate: float | None, env: _Environment) -> Sampler:
+def _sampler(sampler: Any, sample_rate: float | None, env: Variables) -> Sampler:
     if sampler is not None and sample_rate is not None:
         raise ConfigurationError("sample_rate", sample_rate, "either sampler or sample_rate, not both")
     if sampler is not None:
@@ -353,7 +251,7 @@ def _sampler(sampler: Any, sample_rate: float | None, env: _Environment) -> Samp
         if not number or not 0.0 <= sample_rate <= 1.0:
             raise ConfigurationError("sample_rate", sample_rate, "a number from 0 to 1")
         return _by_rate(sample_rate)
-    rate = env.prela("PRELA_SAMPLE_RATE", _rate)
+    rate = env.prela("PRELA_SAMPLE_RATE", parse_rate)
     if rate is not None:
         return _by_rate(rate)
     return env.otel("OTEL_TRACES_SAMPLER", lambda value: _otel_sampler(value, env)) or _by_rate(1.0)
@@ -380,10 +278,10 @@ def _tail_sampling(given: Any) -> TailSampling | None:
     raise ConfigurationError("tail_sampling", given, "a prela.TailSampling")
 
 
-def _spool(given: Any, trace_dir: Path, env: _Environment) -> Spool | None:
+def _spool(given: Any, trace_dir: Path, env: Variables) -> Spool | None:
     if given is not None and not isinstance(given, bool | Spool):
         raise ConfigurationError("spool", given, "True, False or a prela.Spool")
-    wanted: Spool | bool = given if given is not None else env.prela("PRELA_SPOOL", _boolean) or False
+    wanted: Spool | bool = given if given is not None else env.prela("PRELA_SPOOL", parse_boolean) or False
     if not wanted:
         return None
     spool = wanted if isinstance(wanted, Spool) else Spool()
@@ -395,7 +293,7 @@ def _by_rate(rate: float) -> Sampler:
     return ParentBased(AlwaysOn() if rate >= 1.0 else AlwaysOff() if rate <= 0.0 else TraceIdRatio(rate))
 
 
-def _otel_sampler(value: str, env: _Environment) -> Sampler:
+def _otel_sampler(value: str, env: Variables) -> Sampler:
     """`OTEL_TRACES_SAMPLER`, with `OTEL_TRACES_SAMPLER_ARG` for those that take a ratio."""
     base, parent_based = value.removeprefix("parentbased_"), value.startswith("parentbased_")
     chosen: Sampler
@@ -404,10 +302,10 @@ def _otel_sampler(value: str, env: _Environment) -> Sampler:
     elif base == "always_off":
         chosen = AlwaysOff()
     elif base == "traceidratio":
-        rate = env.otel("OTEL_TRACES_SAMPLER_ARG", _rate)
+        rate = env.otel("OTEL_TRACES_SAMPLER_ARG", parse_rate)
         chosen = TraceIdRatio(1.0 if rate is None else rate)
     else:
-        raise _BadValueError("always_on, always_off or traceidratio, each with or without parentbased_ before it")
+        raise BadValueError("always_on, always_off or traceidratio, each with or without parentbased_ before it")
     return ParentBased(chosen) if parent_based else chosen
 
 
@@ -431,8 +329,8 @@ def _redact(redact: Any) -> Redact | None:
     raise ConfigurationError("redact", redact, allowed)
 
 
-def _limits(limits: Any, env: _Environment) -> Limits:
-    queue = env.otel("OTEL_BSP_MAX_QUEUE_SIZE", _positive_int)
+def _limits(limits: Any, env: Variables) -> Limits:
+    queue = env.otel("OTEL_BSP_MAX_QUEUE_SIZE", parse_positive_int)
     defaults = Limits() if queue is None else Limits(queue_spans=queue)
     if limits is None:
         return defaults
@@ -449,6 +347,6 @@ def _limits(limits: Any, env: _Environment) -> Limits:
 
 
 def _positive(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LONGEST:
-        raise ConfigurationError(name, value, f"a number of seconds above 0, at most {_LONGEST:g}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= LONGEST:
+        raise ConfigurationError(name, value, f"a number of seconds above 0, at most {LONGEST:g}")
     return float(value)

@@ -642,7 +642,7 @@ def test_who_waits_for_an_export_thread_that_cannot_be_is_answered(monkeypatch: 
     def no_loop() -> None:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr("prela.sync.bridge._private_loop", no_loop)
+    monkeypatch.setattr("prela.sync.bridge.private_loop", no_loop)
     tracer = prela.init("test", "memory", auto_instrument=False)
     with tracer.span("lost"):
         pass

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from prela.aio.bare_cancellation import settle
 from prela.aio.cancellation import explain
-from prela.config import Config, ConfigurationError
+from prela.config import Config
 from prela.core.settings import Counters, Settings
 from prela.record.values import snapshot
+from prela.variables import ConfigurationError
 
 if TYPE_CHECKING:
     from prela.aio.worker import Worker

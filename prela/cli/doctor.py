@@ -13,9 +13,10 @@ import anyio
 
 from prela.cli.folder import TraceDir, fail
 from prela.cli.tables import print_table
-from prela.config import Config, ConfigurationError, load
+from prela.config import Config, load
 from prela.core.spool import read_name
 from prela.store.files import trace_files
+from prela.variables import ConfigurationError
 
 _VARIABLES: Final = {
     "service_name": ("PRELA_SERVICE_NAME", "OTEL_SERVICE_NAME"),

@@ -10,10 +10,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from prela.config import ConfigurationError, load
+from prela.config import load
 from prela.store.store import Progress as Reading
 from prela.store.store import Store
 from prela.store.times import read_duration, read_moment
+from prela.variables import ConfigurationError
 
 TraceDir = Annotated[
     Path | None, typer.Option(help="The folder with trace files; by default PRELA_TRACE_DIR, or ./traces.")

@@ -12,6 +12,7 @@ from functools import wraps
 from typing import Any, NamedTuple, Protocol, TypeVar, overload
 
 from prela.core import log
+from prela.core.arguments import argument_namer
 from prela.core.context import Scope
 from prela.core.span import Span
 from prela.core.tracer import Tracer
@@ -134,7 +135,7 @@ def _decorate(
     if not callable(func) or isinstance(func, type):
         raise TypeError(f"prela.trace: {func!r} is no function, method, generator or coroutine function")
     name = name or getattr(func, "__qualname__", None) or type(func).__qualname__
-    arguments = _argument_namer(func, method) if capture_args else None
+    arguments = argument_namer(func, method) if capture_args else None
     plan = _Plan(tracer, name, span_type, attributes, arguments, capture_result)
     return wrapped(func, plan)
 
@@ -285,33 +286,3 @@ def _first_step(generator: AsyncGenerator[Any, Any]) -> Any:
         return generator.asend(None)
     finally:
         sys.set_asyncgen_hooks(*hooks)
-
-
-def _argument_namer(func: Any, method: bool | None) -> Callable[..., Mapping[str, object]]:
-    """Return what names the arguments of a call. `method`: whether the first is self or cls; None: find out."""
-    import inspect
-
-    try:
-        signature = inspect.signature(func)
-    except (TypeError, ValueError):  # some builtins tell nothing of their parameters
-        return lambda *args, **kwargs: {f"args.{name}": value for name, value in (*enumerate(args), *kwargs.items())}
-    first = next(iter(signature.parameters.values()), None)
-    hides_first = first is not None and (_is_method(func) if method is None else method)
-
-    def name_arguments(*args: Any, **kwargs: Any) -> Mapping[str, object]:
-        bound = signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        named = dict(bound.arguments)
-        if hides_first and first is not None:
-            hidden = named.pop(first.name, ())
-            if first.kind is first.VAR_POSITIONAL:
-                named[first.name] = hidden[1:]
-        return {f"args.{name}": value for name, value in named.items()}
-
-    return name_arguments
-
-
-def _is_method(func: Any) -> bool:
-    """Whether a function was defined in the body of a class."""
-    outer = getattr(func, "__qualname__", "").rpartition(".")[0]
-    return bool(outer) and not outer.endswith("<locals>")

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from prela.core import log
 from prela.core.buffer import EXIT_DEADLINE, EXPORT_FAILED, SHUTDOWN, Buffer
 from prela.core.settings import Settings
+from prela.sync.private_loop import private_loop
 
 if TYPE_CHECKING:
-    import asyncio
     from concurrent.futures import Future
 
     from prela.aio.worker import Worker
@@ -108,7 +108,7 @@ class Bridge:
         on_private_loop.set(True)
         worker = self._new_worker()
         self._pass_on(worker)
-        anyio.run(worker.run, backend="asyncio", backend_options={"loop_factory": _private_loop})
+        anyio.run(worker.run, backend="asyncio", backend_options={"loop_factory": private_loop})
 
     def _new_worker(self) -> "Worker":
         worker = self.make_worker(self.settings)
@@ -263,7 +263,7 @@ class Bridge:
             worker = self._new_worker()
             worker.request_stop()
             # Not asyncio.run: that would take the program's own event loop from its thread.
-            loop = _private_loop()
+            loop = private_loop()
             loop.call_later(max(0.05, deadline - monotonic()), worker.abandon, EXIT_DEADLINE)
             try:
                 loop.run_until_complete(worker.run())
@@ -276,56 +276,6 @@ class Bridge:
             except Exception as error:
                 log.failed("exporting at exit", error)
         return not self.settings.buffer.queue
-
-
-def _private_loop() -> "asyncio.AbstractEventLoop":
-    """A loop of our own: not of the policy's, which is the program's, and may refuse other threads."""
-    import asyncio
-
-    loop = asyncio.SelectorEventLoop()
-    loop.set_debug(False)  # whether our steps are slow concerns nobody, under `-X dev` neither
-    loop.set_task_factory(_task_but_no_finalizers)
-    loop.getaddrinfo = _resolve  # type: ignore[method-assign]
-    return loop
-
-
-async def _resolve(host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0) -> Any:
-    """Resolve a name in a daemon thread. asyncio does it in an executor, which takes no work at the end of the
-    interpreter, when a short program's spans are sent."""
-    import socket
-
-    from prela.aio.daemon import DaemonCaller
-
-    def resolve() -> Any:
-        return socket.getaddrinfo(host, port, family, type, proto, flags)
-
-    caller = DaemonCaller("prela-resolver")
-    if not caller.start():
-        return resolve()  # no thread can be had any more, and nobody is on this loop who could be held up
-    try:
-        return await caller.call(resolve)
-    finally:
-        caller.stop()
-
-
-def _task_but_no_finalizers(loop: "asyncio.AbstractEventLoop", coro: Any, **options: Any) -> Any:
-    """A task; but none for the finalizer of an object of the program's, which the collector happened to run here.
-
-    Such as close their connections in a task "if there is a running loop" would use ours for transports of another
-    (httpx clients do; seen: "Event loop is closed", told by our loop of somebody else's). In any other thread there
-    would be no running loop, and so there is none for them here.
-    """
-    import asyncio
-
-    frame = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code.co_name == "__del__":
-            coro.close()
-            nothing: asyncio.Future[None] = loop.create_future()
-            nothing.set_result(None)
-            return nothing
-        frame = frame.f_back  # type: ignore[assignment]
-    return asyncio.Task(coro, loop=loop, **options)
 
 
 def _answered_by(answer: "Future[bool]", deadline: float) -> bool:

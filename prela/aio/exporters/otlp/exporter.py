@@ -12,7 +12,6 @@ from prela.aio.exporters.otlp import rules
 from prela.aio.exporters.otlp.connection import Answer, Connection, ConnectionFailedError
 from prela.aio.exporters.otlp.encoding import Body, Encoding, compressed, encode
 from prela.aio.exporters.otlp.rules import Verdict
-from prela.config import ConfigurationError
 from prela.core import log
 from prela.core.endpoint import (
     CANCELLED_AS,
@@ -27,6 +26,7 @@ from prela.core.endpoint import (
     spool_name_of,
 )
 from prela.record.model import SpanRecord
+from prela.variables import ConfigurationError
 
 _USER_AGENT: Final = "prela-otlp-exporter"
 _MESSAGE_LENGTH: Final = 500
