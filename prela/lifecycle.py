@@ -2,12 +2,11 @@
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from prela.aio.process import process
 from prela.aio.tracer import Tracer, tracer
-from prela.core import log
-from prela.core.context import inherited
 from prela.core.decorator import TraceDecorator
 from prela.core.statistics import Statistics
 from prela.sync import blocking, ending
@@ -84,13 +83,7 @@ def init(
     """
     # Imported here, so that `import prela` stays quick; and all of it, since the worker must import nothing later: a
     # fork would inherit the import locks it holds, and at the end of the interpreter it would come too late.
-    from prela.aio.assembly import (
-        import_what_the_worker_needs,
-        make_settings,
-        set_up_dump_signal,
-        set_up_integrations,
-        worker_maker,
-    )
+    from prela.aio.assembly import carry_out, import_what_the_worker_needs
     from prela.config import load
 
     config = load(
@@ -114,19 +107,8 @@ def init(
         dump_signal=dump_signal,
     )
     import_what_the_worker_needs(config)
-    set_up_integrations(config)
-    if config.debug:
-        log.enable_debug()
     ending.set_exit_timeout(config.exit_timeout)
-    inherited.baggage = config.inherited.baggage
-    if config.disabled:
-        process.turn_off()
-    elif not process.is_pinned:
-        exporters: dict[str, Any] = {}
-        settings = make_settings(config, process.counters)
-        bridge = Bridge(settings, exporters, worker_maker(config, exporters), ending.drain_in_child_process)
-        process.take_over(bridge, list(config.exporters.values()))
-    set_up_dump_signal(config)
+    carry_out(config, partial(Bridge, on_start=ending.drain_in_child_process))
     return tracer
 
 

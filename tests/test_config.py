@@ -321,6 +321,16 @@ def test_opentelemetrys_switch_turns_tracing_off(value: str, monkeypatch: pytest
     assert exporter.records == []
 
 
+@pytest.mark.anyio
+async def test_opentelemetrys_switch_turns_open_tracer_off_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    exporter = Exporter()
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    async with open_tracer("test", exporter) as tracer:
+        with tracer.span("off") as span:
+            assert not span.is_recording
+    assert exporter.records == []
+
+
 @pytest.mark.parametrize("value", ["1", "yes", "maybe", "false"])
 def test_opentelemetrys_switch_knows_no_other_word_than_true(value: str) -> None:
     assert under(OTEL_SDK_DISABLED=value).disabled is False
@@ -405,12 +415,18 @@ def test_redact_takes_the_value_or_the_key_and_the_value(redact: Any, expected: 
         assert "v" not in found.attributes.values()
 
 
-def test_debug_shows_what_the_logger_has_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.anyio
+@pytest.mark.parametrize("opens", [False, True])
+async def test_debug_shows_what_the_logger_has_to_say(opens: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRELA_DEBUG", "true")
     logger = logging.getLogger("prela")
     before = logger.level
     try:
-        prela.init("test", "none")
+        if opens:
+            async with open_tracer("test", "none"):
+                pass
+        else:
+            prela.init("test", "none")
         assert logger.level == logging.DEBUG
     finally:
         logger.setLevel(before)

@@ -3,6 +3,7 @@
 import pytest
 
 import prela
+from prela.aio.exporters.memory import MemoryExporter
 from prela.testing import Recorder, recording
 from prela.testing.openai_server import Answer, OpenAIServer
 
@@ -34,6 +35,23 @@ def test_init_inside_a_recording_changes_nothing(tracer: prela.Tracer, prela_spa
     with tracer.span("recorded"):
         pass
     assert prela_spans.names == ["recorded"]
+
+
+@pytest.mark.anyio
+async def test_a_recording_outlives_whatever_the_program_under_test_sets_up_and_ends(
+    tracer: prela.Tracer, prela_spans: Recorder
+) -> None:
+    closed = MemoryExporter()
+    async with prela.aio.open_tracer(service_name="the program under test", exporter=closed) as opened:
+        with opened.span("in its block"):
+            pass
+    with tracer.span("after that"):
+        pass
+    await prela.shutdown()
+    with tracer.span("after the end"):
+        pass
+    assert prela_spans.names == ["in its block", "after that", "after the end"]
+    assert list(closed.records) == []
 
 
 def test_recordings_nest(tracer: prela.Tracer) -> None:

@@ -4,17 +4,47 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from time import monotonic_ns, time_ns
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from prela.aio.bare_cancellation import settle
 from prela.aio.cancellation import explain
+from prela.aio.process import Host, process
 from prela.config import Config
+from prela.core import log
+from prela.core.context import inherited
 from prela.core.settings import Counters, Settings
 from prela.record.values import snapshot
 from prela.variables import ConfigurationError
 
 if TYPE_CHECKING:
     from prela.aio.worker import Worker
+
+H = TypeVar("H", bound=Host)
+
+
+def carry_out(
+    config: Config,
+    make_host: "Callable[[Settings, dict[str, Any], Callable[[Settings], Worker]], H]",
+) -> "H | None":
+    """Trace under a configuration from now on, with a worker in the loop that the host lends it.
+
+    Returns:
+        The host; None where tracing is turned off, and where a test records, which goes on.
+    """
+    host = None
+    set_up_integrations(config)
+    if config.debug:
+        log.enable_debug()
+    inherited.baggage = config.inherited.baggage
+    if config.disabled:
+        process.turn_off()
+    elif not process.is_pinned:
+        exporters: dict[str, Any] = {}
+        settings = make_settings(config, process.counters)
+        host = make_host(settings, exporters, worker_maker(config, exporters))
+        process.take_over(host, list(config.exporters.values()))
+    set_up_dump_signal(config)
+    return host
 
 
 def make_settings(

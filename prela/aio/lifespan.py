@@ -11,20 +11,13 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.abc
 
-from prela.aio.assembly import (
-    import_what_the_worker_needs,
-    make_settings,
-    set_up_dump_signal,
-    set_up_integrations,
-    worker_maker,
-)
+from prela.aio.assembly import carry_out, import_what_the_worker_needs
 from prela.aio.process import process
 from prela.aio.tracer import Tracer, tracer
 from prela.aio.worker import Worker
 from prela.config import Config, load
 from prela.core import log
 from prela.core.buffer import SHUTDOWN, Buffer
-from prela.core.context import inherited
 from prela.core.sampler import Sampler
 from prela.core.settings import Limits, Settings
 from prela.core.spool import Spool
@@ -33,6 +26,8 @@ from prela.core.tail import TailSampling
 if TYPE_CHECKING:
     import signal
     from collections.abc import Callable
+
+    from prela.aio.exporter import Exporter
 
 
 class _LoopHost:
@@ -78,35 +73,32 @@ class OpenTracer:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._group: anyio.abc.TaskGroup
-        self._host: _LoopHost
+        self._host: _LoopHost | None
 
     async def __aenter__(self) -> Tracer:
-        set_up_integrations(self._config)
-        exporters: dict[str, Any] = {}
-        inherited.baggage = self._config.inherited.baggage
-        settings = make_settings(self._config, process.counters)
-        self._host = _LoopHost(settings, exporters, worker_maker(self._config, exporters))
         self._group = anyio.create_task_group()
         await self._group.__aenter__()
-        self._group.start_soon(self._host.run, name="prela.worker")
+        try:
+            self._host = carry_out(self._config, self._start_host)
+        except BaseException:
+            self._group.cancel_scope.cancel()
+            await self._group.__aexit__(None, None, None)
+            raise
+        return tracer
+
+    def _start_host(
+        self, settings: Settings, exporters: dict[str, Any], make_worker: "Callable[[Settings], Worker]"
+    ) -> _LoopHost:
+        host = _LoopHost(settings, exporters, make_worker)
+        self._group.start_soon(host.run, name="prela.worker")
         if settings.insight is not None:
             settings.insight.attach()
-        process.take_over(self._host, list(self._config.exporters.values()))
-        set_up_dump_signal(self._config)
-        return tracer
+        return host
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if process.host is self._host:
-            process.turn_off()
-        worker = self._host.workers[0]
-        worker.request_stop()
-        cancelled = await self._wait_shielded(self._host.finished, self._config.exit_timeout)
-        if not self._host.finished.is_set():
-            log.warn("prela: open_tracer gave up after %g s", self._config.exit_timeout)
-            worker.abandon(SHUTDOWN)
-        self._host.settings.buffer.give_up(SHUTDOWN)
+        cancelled = None if self._host is None else await self._end(self._host)
         try:
             # Not told of the body's exception, which it would wrap in a group: that is the user's, and stays as it is.
             await self._group.__aexit__(None, None, None)
@@ -115,6 +107,19 @@ class OpenTracer:
                 raise
         if cancelled is not None and exc is None:
             raise cancelled
+
+    async def _end(self, host: _LoopHost) -> BaseException | None:
+        """Export what is left, in time, and record nothing more; return a cancellation that came in between."""
+        if process.host is host:
+            process.turn_off()
+        worker = host.workers[0]
+        worker.request_stop()
+        cancelled = await self._wait_shielded(host.finished, self._config.exit_timeout)
+        if not host.finished.is_set():
+            log.warn("prela: open_tracer gave up after %g s", self._config.exit_timeout)
+            worker.abandon(SHUTDOWN)
+        host.settings.buffer.give_up(SHUTDOWN)
+        return cancelled
 
     @staticmethod
     async def _wait_shielded(event: anyio.Event, timeout: float) -> BaseException | None:
@@ -135,7 +140,7 @@ class OpenTracer:
 
 def open_tracer(
     service_name: str | None = None,
-    exporter: Any = None,
+    exporter: "str | Exporter | list[str | Exporter] | None" = None,
     *,
     trace_dir: str | os.PathLike[str] | None = None,
     sampler: Sampler | None = None,

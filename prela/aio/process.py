@@ -71,7 +71,7 @@ class Process:
         self._hosts: list[Host] = []
         self._past = Counts(0, 0, 0, 0, 0, 0, {}, {})
         self.is_pinned = False
-        """While a test records, `init()` changes nothing."""
+        """While a test records: what is in force stays so, whatever the program under test calls."""
         self._losses_at_last_flush = 0
         self.on_turn_off: Callable[[], object] | None = None
         """Called when tracing is turned off: what was set up beside it ends with it."""
@@ -88,9 +88,10 @@ class Process:
                 before.retire(host.settings.buffer, kept_open or [])
 
     def turn_off(self) -> None:
-        """Record nothing from now on."""
+        """Record nothing from now on, unless a test does."""
         with self.lock:
-            tracer.configure(None)
+            if not self.is_pinned:
+                tracer.configure(None)
             before, self.host = self.host, None
             _unwatch(before)
             if self.on_turn_off is not None:
