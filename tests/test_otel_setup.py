@@ -34,6 +34,12 @@ def test_init_takes_the_api_in_whether_it_was_imported_before_or_is_after(run_pr
     assert done.parent_of("theirs") == "ours" and done.parent_of("ours again") == "theirs"
 
 
+def test_init_takes_the_api_in_where_our_own_part_of_it_is_imported_first(run_program: RunProgram) -> None:
+    done = run_program("import prela\nprela.init()\nimport prela.integrations.otel\n" + USE)
+    assert not done.stderr
+    assert done.parent_of("theirs") == "ours" and done.parent_of("ours again") == "theirs"
+
+
 def test_a_tracer_got_before_init_leads_here_too(run_program: RunProgram) -> None:
     done = run_program(
         "from opentelemetry import trace\nearly = trace.get_tracer('early')\nimport prela\nprela.init()\n"

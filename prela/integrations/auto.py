@@ -1,6 +1,6 @@
 """Which integrations `init()` sets up by itself: those of libraries that the program imports, before or after."""
 
-from prela.integrations.importing import forget, when_imported
+from prela.integrations.importing import forget, once_complete, when_imported
 
 
 def instrument_what_is_imported() -> None:
@@ -22,6 +22,10 @@ def _openai() -> None:
 
 
 def _otel() -> None:
-    from prela.integrations.otel import instrument
+    once_complete("prela.integrations.otel.instrumentation", _instrument_otel)
+
+
+def _instrument_otel() -> None:
+    from prela.integrations.otel.instrumentation import instrument
 
     instrument()

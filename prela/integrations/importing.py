@@ -32,6 +32,26 @@ def forget(name: str) -> None:
         sys.meta_path.remove(finder)
 
 
+def once_complete(module: str, function: Callable[[], object]) -> None:
+    """Call `function`: now, or where this module of ours is being imported now, when it says `complete(__name__)`.
+
+    A module of ours that imports a library may be imported first; what waits for the library then comes too early.
+    """
+    if getattr(getattr(sys.modules.get(module), "__spec__", None), "_initializing", False):
+        _put_off[module] = function
+    else:
+        function()
+
+
+def complete(module: str) -> None:
+    """Said by a module of ours at its end: do what was put off until then."""
+    if function := _put_off.pop(module, None):
+        _guarded(function)
+
+
+_put_off: dict[str, Callable[[], object]] = {}
+
+
 def _guarded(function: Callable[[], object]) -> None:
     try:
         function()

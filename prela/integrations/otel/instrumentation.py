@@ -15,7 +15,7 @@ from opentelemetry.context.context import _RuntimeContext
 from prela.aio.tracer import Tracer
 from prela.aio.tracer import tracer as process_tracer
 from prela.core import log
-from prela.integrations.importing import forget
+from prela.integrations.importing import complete, forget
 from prela.integrations.otel.context import PrelaRuntimeContext
 from prela.integrations.otel.force import force
 from prela.integrations.otel.tracer import PrelaTracerProvider
@@ -112,3 +112,6 @@ def provider() -> PrelaTracerProvider:
     with _lock:
         _take_up()
     return _provider
+
+
+complete(__name__)
