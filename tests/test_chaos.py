@@ -30,7 +30,9 @@ BOUNDARY = {
         "prela.core.span." + name
         for name in ("Span._end_with", "Span._leave", "CarefulSpan.__exit__", "CarefulSpan.set_attribute")
     ),
-    *("prela.core.context.Scope." + name for name in ("__init__", "enter", "leave")),
+    *("prela.core.scope.Scope." + name for name in ("__init__", "enter", "leave")),
+    "prela.core.step.Step.__init__",
+    "prela.core.context._leave",
     *("prela.aio.tracer." + name for name in ("_attach", "_note_task")),
     *("prela.aio.tracer.Tracer." + name for name in ("aspan", "task_group")),
     *("prela.aio.tracer.AsyncSpan." + name for name in ("__init__", "__aenter__", "__aexit__")),

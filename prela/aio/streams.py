@@ -6,8 +6,9 @@ from typing import Any, Generic, Self, TypeVar
 
 from prela.core import log
 from prela.core.causality import Pulls, has_room, time_of, waiting_span
-from prela.core.context import Scope
+from prela.core.scope import Scope
 from prela.core.span import Span
+from prela.core.step import Step
 
 T = TypeVar("T")
 
@@ -104,11 +105,16 @@ class TracedStream(Generic[T]):
     async def _inside(self, step: Any) -> Any:
         """Await a step of the stream's own code with the span current."""
         waiter, since = self._begin_wait()
-        tokens = self._scope.enter()
+        taken = Step()
         try:
+            self._scope.enter(taken)
             return await step if hasattr(step, "__await__") else step
         finally:
-            self._scope.leave(tokens)
+            try:
+                self._scope.leave(taken)
+            except BaseException:
+                self._scope.leave(taken)
+                raise
             if waiter is not None:
                 self._end_wait(waiter, since)
 

@@ -8,12 +8,13 @@ import contextvars
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from functools import wraps
+from functools import partial, wraps
 from types import MappingProxyType
 from typing import Any, Final, ParamSpec, TypeVar
 
 from prela.core import log
-from prela.core.current import current_span, in_step, take_back
+from prela.core.current import settle_current, take_back
+from prela.core.scope import hold_apart
 from prela.core.silent import NO_SPAN, SUPPRESSION, RemoteSpan
 from prela.core.span import Span
 from prela.core.span_context import SpanContext, checked_context
@@ -122,12 +123,12 @@ def baggage(**entries: Any) -> Iterator[None]:
 @contextmanager
 def holding_baggage(entries: Mapping[str, Any]) -> Iterator[None]:
     """`baggage`, for entries whose names are no keywords."""
-    with _block(lambda: hold_baggage({**get_baggage(), **entries})):
+    with _block(lambda: held_baggage({**get_baggage(), **entries})):
         yield
 
 
-def hold_baggage(entries: Mapping[str, Any]) -> "Held":
-    """Have this, and nothing else, be the baggage until what is returned is left."""
+def held_baggage(entries: Mapping[str, Any]) -> "Held":
+    """What has this, and nothing else, be the baggage from when it is begun until it is left."""
     return Held(_baggage, MappingProxyType(dict(entries)))
 
 
@@ -151,11 +152,11 @@ def propagate_attributes(
     known = {"session_id": session_id, "user_id": user_id}
     named = {_SEMANTIC_NAMES[key]: value for key, value in known.items() if value is not None}
 
-    def begin() -> Held:
+    def make() -> Held:
         usage.begin()
         return Held(_propagated, MappingProxyType({**get_propagated_attributes(), **named, **attributes}))
 
-    with _block(begin):
+    with _block(make):
         yield
 
 
@@ -166,37 +167,54 @@ def get_propagated_attributes() -> Mapping[str, Any]:
 
 
 @contextmanager
-def _block(begin: "Callable[[], Held | StandIn]") -> Iterator[None]:
-    """Leave at the end what `begin` returns. Whatever breaks in that, the block is run."""
+def _block(make: "Callable[[], Held | StandIn]") -> Iterator[None]:
+    """Begin what `make` returns, and leave it at the end. Whatever breaks in that, the block is run."""
     held: Held | StandIn | None = None
     try:
-        held = begin()
-    except Exception as error:
-        log.failed("entering a block", error)
-    try:
+        try:
+            held = make()
+            held.begin()
+        except Exception as error:
+            log.failed("entering a block", error)
         yield
     finally:
         try:
-            if held is not None:
-                held.leave()
-        except Exception as error:
-            log.failed("leaving a block", error)
+            _leave(held)
+        except BaseException:  # Ctrl-C came in between
+            _leave(held)
+            raise
+
+
+def _leave(held: "Held | StandIn | None") -> None:
+    try:
+        if held is not None:
+            held.leave()
+    except Exception as error:
+        log.failed("leaving a block", error)
 
 
 class Held:
     """A value for as long as a block lasts, in a context variable. It is left as a span is: out of order, or in another
     context than it was put in, it is passed over from then on."""
 
-    __slots__ = ("_is_left", "_token", "_variable", "value")
+    __slots__ = ("_before", "_is_left", "_token", "_variable", "value")
 
     def __init__(self, variable: "ContextVar[Held | None]", value: Mapping[str, Any]) -> None:
         self.value: Mapping[str, Any] = value
         self._is_left = False
         self._variable = variable
-        self._token = variable.set(self)
+        self._before: Held | None = None
+        self._token: Token[Held | None] | None = None
+
+    def begin(self) -> None:
+        """Be in force from now on."""
+        self._before = self._variable.get()
+        self._token = self._variable.set(self)
 
     def leave(self) -> None:
-        """Have what was before be in force again."""
+        """Have what was before be in force again. May be called again after an interruption."""
+        if self._token is None and self._variable.get() is self:
+            self._variable.set(self._before)  # `begin` was interrupted
         self._is_left = True
         _in_force(self._variable)
 
@@ -204,63 +222,19 @@ class Held:
 def _in_force(variable: "ContextVar[Held | None]") -> "Held | None":
     """What a variable holds here, after taking back what was left behind; a context that inherited it keeps it."""
     while (held := variable.get()) is not None and held._is_left:
-        if not take_back(variable, held._token):
+        if held._token is None or not take_back(variable, held._token):
             break
     return held
 
 
-Tokens = list[tuple[ContextVar[Any], Token[Any]]]
-
-_variables: tuple[ContextVar[Any], ...] = (current_span, _baggage, _propagated)
-
-
-def hold_apart(variable: ContextVar[Any]) -> None:
-    """Have a `Scope` hold this variable apart too, besides our own; it needs a default."""
-    global _variables
-    if variable not in _variables:
-        _variables = (*_variables, variable)
+def _inherit(variable: "ContextVar[Held | None]") -> "Held | None":
+    """What a generator that begins here has: the value, which no step can take back."""
+    held = _in_force(variable)
+    return None if held is None else Held(variable, held.value)
 
 
-class Scope:
-    """The context variables of ours, held apart from the caller's: for code that runs in steps, as generators do.
-
-    Between `enter` and `leave` the code of one step runs with what the step before left behind; the caller's own
-    values come back afterwards, in whichever context each step is taken. What a step must undo is with the step, so
-    steps may overlap.
-    """
-
-    __slots__ = ("_inside", "_variables")
-
-    def __init__(self, span: Span) -> None:
-        self._variables = _variables
-        self._inside: tuple[Any, ...] = (span, *(variable.get() for variable in _variables[1:]))
-
-    def enter(self) -> Tokens:
-        """Begin a step; give what is returned to `leave`."""
-        tokens: Tokens = []
-        try:
-            if not is_suppressed():
-                for variable, value in zip(self._variables, self._inside, strict=True):
-                    tokens.append((variable, variable.set(value)))
-                tokens.append((in_step, in_step.set(tokens)))
-        except Exception as error:
-            log.failed("entering a step", error)
-        return tokens
-
-    def leave(self, tokens: Tokens) -> None:
-        """End a step. In another context than it began in, as when a collector ends it, nothing is touched."""
-        try:
-            inside = tuple(variable.get() for variable in self._variables)
-            for variable, token in reversed(tokens):
-                variable.reset(token)
-            if tokens:
-                self._inside = inside
-        except ValueError:
-            pass
-        except Exception as error:
-            log.failed("leaving a step", error)
-        finally:
-            tokens.clear()  # what was started in the step, and inherited its context, is not in it any more
+for _variable in (_baggage, _propagated):
+    hold_apart(_variable, partial(_inherit, _variable))
 
 
 def copy_context_to_thread(func: Callable[P, T]) -> Callable[P, T]:
@@ -282,6 +256,7 @@ def copy_context_to_thread(func: Callable[P, T]) -> Callable[P, T]:
                 f"copy_context_to_thread: {func!r} is a coroutine function; threads run plain functions. "
                 "A task started here inherits the context by itself."
             )
+    settle_current()  # nobody in the copy could: a span that was left elsewhere would be current there for good
     captured = contextvars.copy_context()
 
     @wraps(func)

@@ -8,6 +8,7 @@ from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any, Final
 
 from prela.core.readable import LEFT
+from prela.core.step import in_step
 from prela.record.enums import SpanStatus
 
 if TYPE_CHECKING:
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
 current_span: "ContextVar[Span | None]" = ContextVar("prela.current_span", default=None)
 
 _get = current_span.get
-
-in_step: "ContextVar[list[Any] | None]" = ContextVar("prela.in_step", default=None)
-"""Not empty while a step of a generator runs that `context.Scope` holds apart. Its steps are one context to it,
-whichever they are taken in: what one of them left behind, a later one takes back."""
 
 _INTERRUPTIONS: Final = (RecursionError, KeyboardInterrupt, SystemExit)
 """What may come between a `with` block and our `__exit__`, which then never runs: spans still entered above one that
@@ -62,7 +59,8 @@ def take_back(variable: ContextVar[Any], token: Token[Any]) -> bool:
     try:
         variable.reset(token)
     except ValueError:
-        if not in_step.get():
+        step = in_step.get()
+        if step is None or not step.is_here():
             return False
         before = token.old_value
         variable.set(None if before is Token.MISSING else before)

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple, Protocol, TypeVar, overload
 
 from prela.core import log
 from prela.core.arguments import argument_namer
-from prela.core.context import Scope
+from prela.core.scope import Scope
 from prela.core.span import Span
+from prela.core.step import Step
 from prela.core.tracer import Tracer
 from prela.record.enums import SpanType
 
@@ -198,20 +199,30 @@ class _Steps:
 
     def take(self, resume: Callable[[Any], Any], value: Any) -> Any:
         """One step of a generator; what it yields is held nowhere."""
-        tokens = self._scope.enter()
+        step = Step()
         try:
+            self._scope.enter(step)
             return resume(value)
         finally:
             del resume, value  # an exception that is thrown in holds this frame, which must not hold it
-            self._scope.leave(tokens)
+            try:
+                self._scope.leave(step)
+            except BaseException:
+                self._scope.leave(step)
+                raise
 
     async def take_async(self, step: Awaitable[Any]) -> Any:
         """One step of an async generator."""
-        tokens = self._scope.enter()
+        taken = Step()
         try:
+            self._scope.enter(taken)
             return await step
         finally:
-            self._scope.leave(tokens)
+            try:
+                self._scope.leave(taken)
+            except BaseException:
+                self._scope.leave(taken)
+                raise
 
     def threw(self, error: BaseException) -> BaseException:
         """Note what the consumer throws in, on its way to the generator."""

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Final, Self
 
 from prela.core.details import Complete
+from prela.core.readable import NOT_ENTERED
 from prela.core.span import Span
 from prela.core.span_context import Event, Link, SpanContext
 from prela.record.enums import SpanKind, SpanStatus, SpanType
@@ -159,6 +160,7 @@ class SharedSpan(SilentSpan):
         if isinstance(cls._one, cls):
             return cls._one  # a copy of it, or what was pickled
         cls._one = one = super().__new__(cls)
+        one._token = NOT_ENTERED
         # Entering gives the one there is. `with` calls this with nothing, and an ExitStack with the span, which then is
         # the default of a `next` that never needs one. No frame is made: a fifth less of what such a span costs.
         setattr(cls, "__enter__", staticmethod(partial(next, repeat(one))))  # noqa: B010  (not typed: it is the same)

@@ -1,6 +1,7 @@
 """What is current in the place of a span, for as long as a block lasts; and what is meant where one is found."""
 
 from prela.core.current import current_span, gives_way, settle_current
+from prela.core.readable import NOT_ENTERED
 from prela.core.silent import SUPPRESSION, SilentSpan
 from prela.core.span import Span
 
@@ -16,18 +17,27 @@ class StandIn(SilentSpan):
     token, so each block has a stand-in with a token of its own. Nobody is handed it: `current_or_none` looks behind it.
     """
 
-    __slots__ = ("stands_for",)
+    __slots__ = ("_before", "stands_for")
 
     stands_for: Span | None
     """None where the other context names no span: what starts below it is a root."""
 
     def __init__(self, stands_for: Span | None) -> None:
         self.stands_for = stands_for
+        self._token = NOT_ENTERED
+        self._before: Span | None = None
+
+    def begin(self) -> None:
+        """Be current from now on."""
+        self._before = _get()
         self._token = _set(self)
 
     def leave(self) -> None:
-        """Make current what was before, or be passed over from now on, as a span left out of order or elsewhere is."""
-        if settle_current() is self and gives_way(self):
+        """Make current what was before, or be passed over from now on, as a span left out of order or elsewhere is.
+        May be called again after an interruption."""
+        if self._token is NOT_ENTERED and _get() is self:
+            _set(self._before)  # `begin` was interrupted
+        elif settle_current() is self and gives_way(self):
             settle_current()
         else:
             self._be_passed_over()

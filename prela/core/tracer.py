@@ -18,7 +18,7 @@ from prela.core.silent import NO_SPAN, SUPPRESSION, RemoteSpan, SilentSpan
 from prela.core.span import Span
 from prela.core.span_context import Link, SpanContext, checked_context
 from prela.core.stand_in import current_or_none
-from prela.core.unsampled import UNSAMPLED, UnsampledChild, UnsampledRoot, unsampled_root
+from prela.core.unsampled import UNSAMPLED, UnsampledChild, UnsampledRoot, unsampled_apart, unsampled_root
 from prela.record.enums import SpanKind, SpanType
 
 Parent = Span | SpanContext | None
@@ -153,6 +153,8 @@ class Tracer:
         """Return a span that has started and is not current; end it with `end()`. The arguments are those of `span`."""
         span = self.span(name, span_type, attributes, kind=kind, links=links, parent=parent)
         try:
+            if span is UNSAMPLED and (settings := self._settings) is not None:
+                span = unsampled_apart(current_or_none(), settings.unsampled_class)  # it is made to be handed on
             span._begin()
         except Exception as error:
             log.failed("Tracer.start_span", error)
@@ -177,12 +179,9 @@ class Tracer:
         chosen = current if isinstance(parent, _Current) else parent
         if chosen is None and parent is CURRENT:
             chosen = settings.parent
-        if isinstance(chosen, UnsampledRoot):
-            next(chosen.descendants)
-            return UNSAMPLED
-        if isinstance(chosen, UnsampledChild):
-            settings.unsampled.add()
-            return UNSAMPLED
+        if isinstance(chosen, UnsampledRoot | UnsampledChild):
+            next(chosen.descendants if isinstance(chosen, UnsampledRoot) else settings.unsampled_counter)
+            return UNSAMPLED if chosen is current else unsampled_apart(chosen, settings.unsampled_class)
         if isinstance(chosen, Span) and not isinstance(chosen, SilentSpan) and chosen._is_started:
             trace, local_parent = self._trace_below(chosen, settings)
         else:

@@ -9,6 +9,7 @@ from typing import ClassVar, Final, Self
 from prela.core.current import current_span, gives_way, settle_current
 from prela.core.ids import RANDOM_BITS
 from prela.core.silent import SharedSpan, SilentSpan
+from prela.core.span import Span
 from prela.core.span_context import SpanContext
 from prela.core.stand_in import current_or_none
 from prela.core.tally import Tally
@@ -35,6 +36,10 @@ class UnsampledRoot(SilentSpan):
     """Those of the trace id that decided, where any did."""
     _trace_number: int
     """The trace id, once it is known."""
+    _own_class: "ClassVar[type[UnsampledRoot]]"
+    """What it was made as."""
+    _settling_class: "ClassVar[type[UnsampledRoot]]"
+    """What it becomes when a span is left that it covers."""
 
     def __enter__(self) -> Self:
         if self._token is None:
@@ -55,6 +60,9 @@ class UnsampledRoot(SilentSpan):
             return  # it was not entered, but made current by others, and is left to them
         self._be_passed_over()
 
+    def _settle_when_left(self) -> None:
+        self.__class__ = self._settling_class
+
     @property
     def context(self) -> SpanContext:
         number = self._known_number()
@@ -73,13 +81,37 @@ class UnsampledRoot(SilentSpan):
 def unsampled_class(tally: Tally) -> type[UnsampledRoot]:
     """Return a class of local roots that are counted, with all below them, under one reason not to record a trace."""
     made: type[UnsampledRoot] = type("UnsampledRoot", (UnsampledRoot,), {"__slots__": (), "descendants": tally.counter})
+    made._own_class = made
     made._left_class = type("LeftUnsampledRoot", (made,), {"__slots__": (), "is_left": True})
+    made._settling_class = type("UnsampledRoot", (made,), {"__slots__": (), "__exit__": _leave_and_settle})
     return made
+
+
+def _leave_and_settle(
+    self: UnsampledRoot,
+    exc_type: type[BaseException] | None,
+    exc: BaseException | None,
+    traceback: TracebackType | None,
+) -> None:
+    UnsampledRoot.__exit__(self, exc_type, exc, traceback)
+    settle_current()  # what it had covered was left before it
 
 
 def unsampled_root(kind: type[UnsampledRoot], trace_number: int) -> UnsampledRoot:
     """Count a local root under the reason for which its trace is not recorded, and return what stands for it."""
     next(kind.descendants)
+    return _made(kind, trace_number)
+
+
+def unsampled_apart(above: Span | None, kind: type[UnsampledRoot]) -> UnsampledRoot:
+    """Return what stands for a span of a trace that is not recorded, and may be entered, or be a parent, where its root
+    is not current. It is counted already. `kind` is its class, where the span above does not say."""
+    if isinstance(above, UnsampledRoot):
+        return _made(above._own_class, above._known_number())
+    return _made(kind, getrandbits(128) or 1)
+
+
+def _made(kind: type[UnsampledRoot], trace_number: int) -> UnsampledRoot:
     root = kind()
     root._trace_number = trace_number
     root._token = None
@@ -87,7 +119,7 @@ def unsampled_root(kind: type[UnsampledRoot], trace_number: int) -> UnsampledRoo
 
 
 class UnsampledChild(SharedSpan):
-    """Stands for every span below an unsampled root; whatever has it for a parent is not recorded either."""
+    """Stands for every span below the unsampled root that is current; entering it leaves that so."""
 
     __slots__ = ()
 

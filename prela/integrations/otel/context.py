@@ -19,8 +19,9 @@ from opentelemetry.context.context import Context, _RuntimeContext
 from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 
 from prela.core import log
-from prela.core.context import _EMPTY, Held, get_baggage, hold_apart, hold_baggage
+from prela.core.context import _EMPTY, Held, get_baggage, held_baggage
 from prela.core.current import settle_current, take_back
+from prela.core.scope import hold_apart
 from prela.core.silent import SUPPRESSION, RemoteSpan
 from prela.core.span import Span
 from prela.core.stand_in import StandIn, is_suppressed, meant
@@ -62,8 +63,10 @@ class Attachment:
     def _share(self, span: Span | None, baggage: Mapping[str, Any]) -> None:
         if not is_suppressed():
             self.stand_in = StandIn(span)
+            self.stand_in.begin()
         if baggage != get_baggage():
-            self._held_baggage = hold_baggage(baggage)
+            self._held_baggage = held_baggage(baggage)
+            self._held_baggage.begin()
 
     def detach(self) -> None:
         """Make current what was before, or be passed over from now on."""
@@ -81,9 +84,15 @@ class Attachment:
         """Have the one before be the last; whether this is the context in which to do so."""
         return take_back(_attached, self._token)
 
+    def inherited(self) -> "Attachment":
+        """The same context for a generator, which is not attached by it and so cannot be taken back."""
+        copy = Attachment.__new__(Attachment)
+        copy.context, copy.baggage, copy.stand_in = self.context, self.baggage, self.stand_in
+        copy.is_left, copy._is_over = False, True
+        return copy
+
 
 _attached: ContextVar[Attachment | None] = ContextVar("prela.otel.attached", default=None)
-hold_apart(_attached)
 
 
 def last_attached() -> Attachment | None:
@@ -92,6 +101,14 @@ def last_attached() -> Attachment | None:
         if not attachment.take_back():
             break
     return attachment
+
+
+def _inherit() -> Attachment | None:
+    attachment = last_attached()
+    return None if attachment is None else attachment.inherited()
+
+
+hold_apart(_attached, _inherit)
 
 
 def _span_in(context: Context) -> Span | None:

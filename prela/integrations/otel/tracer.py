@@ -14,9 +14,7 @@ from prela.core import log
 from prela.core.decorator import wrapped
 from prela.core.silent import NO_SPAN, SUPPRESSION
 from prela.core.span import Span
-from prela.core.stand_in import current_or_none
 from prela.core.tracer import CURRENT, Parent, _Current
-from prela.core.unsampled import UNSAMPLED, UnsampledRoot
 from prela.integrations.otel.convert import from_otel, kind_of
 from prela.integrations.otel.flushing import flushed
 from prela.integrations.otel.force import force
@@ -113,11 +111,7 @@ class OtelTracer(trace.Tracer):
 
     def _start(self, name: str, context: Context | None, kind: object, attributes: Mapping[str, object]) -> Span:
         parent: Parent | _Current = CURRENT if context is None else _parent_in(context)
-        above = current_or_none() if isinstance(parent, _Current) else parent
-        span = self._provider.tracer.start_span(name, implied_type(attributes), kind=kind_of(kind), parent=parent)
-        if span is UNSAMPLED and isinstance(above, UnsampledRoot):
-            return above  # which knows the trace's id, and under which reason to count what is started below
-        return span
+        return self._provider.tracer.start_span(name, implied_type(attributes), kind=kind_of(kind), parent=parent)
 
     def _dress(self, started: OtelSpan, attributes: Attributes, links: Links, start_time: int | None) -> None:
         if start_time is not None:
