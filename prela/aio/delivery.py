@@ -54,7 +54,9 @@ class Delivery:
         timeout: float,
         is_cancelled: Callable[[], bool],
         stays_open: "Callable[[Delivery], bool]",
+        on_idle: Callable[[], object],
     ) -> None:
+        """`on_idle` is called when it would start on another batch, and has none."""
         self.name = name
         self.exporter = exporter
         self.exported: int = 0
@@ -66,6 +68,7 @@ class Delivery:
         self._timeout = timeout
         self._is_cancelled = is_cancelled
         self._stays_open = stays_open
+        self._on_idle = on_idle
         self._backlog: deque[Parcel] = deque()
         self._current: Parcel | None = None
         self._news = anyio.Event()
@@ -127,6 +130,8 @@ class Delivery:
             loss = await self._deliver(parcel.records)
             self._current = None
             self._settle(parcel.batch, loss)
+            if self.idle:
+                self._on_idle()  # others may be slower, and hold nobody up
 
     async def _next_parcel(self) -> Parcel | None:
         """Wait for a batch, and make it the current one; None once there will be none."""

@@ -59,12 +59,26 @@ class _LoopHost:
         return threading.get_ident() == self._thread
 
     def request_flush(self) -> "Future[bool]":
-        return self.workers[0].request_flush()
+        return self.workers[-1].request_flush()
 
     def retire(self, successor: Buffer, kept_open: list[Any]) -> None:
         self.settings.buffer.hand_over(successor)
-        self.workers[0].kept_open.extend(kept_open)
-        self.workers[0].request_stop()
+        self.workers[-1].kept_open.extend(kept_open)
+        self.workers[-1].request_stop()
+
+    async def export_leftovers(self, timeout: float) -> None:
+        """Export, in this task, what the worker has left because its own was cancelled, as all are at the end of
+        `asyncio.run`."""
+        before = self.workers[0]
+        worker = self.make_worker(self.settings)
+        worker.kept_open.extend(before.kept_open)
+        self.workers.append(worker)
+        worker.request_stop()
+        with anyio.move_on_after(timeout, shield=True):
+            await worker.run()
+        lost = sum(worker.outcomes.lost().get(SHUTDOWN, 0) for worker in self.workers) + len(self.settings.buffer.queue)
+        if lost:
+            log.warn("prela: the worker of open_tracer was cancelled; %d spans were lost (shutdown)", lost)
 
 
 class OpenTracer:
@@ -112,12 +126,17 @@ class OpenTracer:
         """Export what is left, in time, and record nothing more; return a cancellation that came in between."""
         if process.host is host:
             process.turn_off()
-        worker = host.workers[0]
+        worker, deadline = host.workers[0], monotonic() + self._config.exit_timeout
         worker.request_stop()
         cancelled = await self._wait_shielded(host.finished, self._config.exit_timeout)
         if not host.finished.is_set():
             log.warn("prela: open_tracer gave up after %g s", self._config.exit_timeout)
             worker.abandon(SHUTDOWN)
+        elif host.settings.buffer.queue or worker.outcomes.abandoned:
+            try:
+                await host.export_leftovers(max(0.1, deadline - monotonic()))
+            except anyio.get_cancelled_exc_class() as error:
+                cancelled = error
         host.settings.buffer.give_up(SHUTDOWN)
         return cancelled
 

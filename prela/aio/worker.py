@@ -73,6 +73,8 @@ class Worker:
             self._journal = Journal(settings.insight, settings.buffer, self.schedule.delay)
         self._stopping = False
         self._rest_wanted: Future[bool] | None = None
+        self._rest_target: int | None = None
+        """How many spans must be answered for before it; None until it was first seen that one is wanted."""
         self._hurry = False
         self._is_pressed = False
         self.is_over: bool = False
@@ -157,7 +159,7 @@ class Worker:
             self.abandon(EXPORT_FAILED)
         finally:
             if self.outcomes.in_flight:
-                self.abandon(SHUTDOWN)
+                self.outcomes.abandoned = SHUTDOWN  # what is still queued may find another worker
             if self._tail is not None:
                 self._tail.forget()
             self.is_over = True  # before the answers: who asks later answers itself
@@ -173,6 +175,7 @@ class Worker:
             "timeout": self.schedule.export_timeout,
             "is_cancelled": lambda: self._scope.cancel_called,
             "stays_open": lambda delivery: delivery.exporter in self.kept_open,
+            "on_idle": lambda: self._wake.set(),
         }
         if self._spool is None or spool_name(exporter) is None:
             return Delivery(name, exporter, **options)
@@ -187,17 +190,18 @@ class Worker:
                 self._press()
             self._admit_flushes()
             self._sift([])
-            while self._is_due() and any(delivery.idle for delivery in self._deliveries):
+            while self._is_due() and not self._may_rest() and any(delivery.idle for delivery in self._deliveries):
                 await self._move_batch()
                 self._admit_flushes()
                 self._sift([])
             await self._write_down_what_is_open()
             self._answer()
             self._speak_of_losses()
-            if self._is_empty():
-                if self._stopping:
+            if self._is_idle():
+                if self._stopping and not self.buffer.queue:
                     break
-                await self._rest()
+                if self._may_rest():
+                    await self._rest()
             with anyio.move_on_after(_POLL) as look:
                 await self._wake.wait()
             self._wake = anyio.Event()
@@ -229,6 +233,7 @@ class Worker:
         wanted, self._rest_wanted = self._rest_wanted, None
         if wanted is None:
             return
+        self._rest_target = None
         self._speak_of_losses(final=True)
         self._hurry = True
         async with anyio.create_task_group() as group:
@@ -240,8 +245,17 @@ class Worker:
         for delivery in self._deliveries:
             delivery.press()
 
-    def _is_empty(self) -> bool:
-        return not self.buffer.queue and not self._flushes.are_asked_for and all(d.is_resting for d in self._deliveries)
+    def _is_idle(self) -> bool:
+        return not self._flushes.are_asked_for and all(delivery.is_resting for delivery in self._deliveries)
+
+    def _may_rest(self) -> bool:
+        """Whether somebody waits for a rest, and what had ended when it was first seen is answered for: a thread that
+        goes on tracing at the end of the program does not put it off."""
+        if self._rest_wanted is None:
+            return False
+        if self._rest_target is None:
+            self._rest_target = self.outcomes.taken + len(self.buffer.queue)
+        return not self.buffer.queue or self._reached() >= self._rest_target
 
     def _is_due(self) -> bool:
         """Whether a batch should leave now."""

@@ -12,8 +12,9 @@ from prela.cli.doctor import doctor, installed_version
 from prela.cli.folder import AsJson, TraceDir, fail, folder_in_force, opened
 from prela.cli.printing import print_file, print_records
 from prela.cli.tables import print_json
+from prela.record.file_names import SUFFIX
 from prela.record.jsonl import Lines, latest
-from prela.store.files import SUFFIX, trace_files
+from prela.store.files import trace_files
 
 app: typer.Typer = typer.Typer(
     name="prela",

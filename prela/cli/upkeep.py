@@ -12,6 +12,7 @@ from rich.console import Console
 from prela.cli.folder import TraceDir, fail, folder_in_force, seconds
 from prela.cli.printing import styled_end
 from prela.record import jsonl
+from prela.record.file_names import is_written_by_prela
 from prela.record.model import SpanRecord
 from prela.store.files import FileState, new_lines, read_at, trace_files
 
@@ -30,9 +31,12 @@ def size(text: str) -> int:
     unit = cleaned[-1:] if cleaned[-1:].isalpha() else ""
     number = cleaned.removesuffix(unit) if unit else cleaned
     try:
-        return int(float(number) * _SIZES[unit])
-    except (ValueError, KeyError):
-        raise typer.BadParameter(f"{text!r} is no size; write 500M or 2G") from None
+        found = int(float(number) * _SIZES[unit])
+    except (ValueError, KeyError, OverflowError):
+        found = -1
+    if found < 0:
+        raise typer.BadParameter(f"{text!r} is no size; write 500M or 2G")
+    return found
 
 
 def tail(
@@ -100,7 +104,7 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
     trace_dir: TraceDir = None,
 ) -> None:
-    """Delete old trace files.
+    """Delete old trace files. Files that are not called as Prela calls its own stay.
 
     Example: prela prune --older-than 7d --max-size 1G --dry-run
     """
@@ -109,6 +113,8 @@ def prune(
     folder = folder_in_force(trace_dir)
     kept = freed = deleted = 0
     for file in trace_files(folder):
+        if not is_written_by_prela(file.name):
+            continue
         too_old = older_than is not None and time.time() - file.modified_ns / 1e9 > older_than
         too_much = max_size is not None and kept + file.size > max_size
         if not (too_old or too_much):

@@ -10,7 +10,8 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Final, NamedTuple
 
-SUFFIX: Final = ".jsonl"
+from prela.record.file_names import SUFFIX
+
 _CHUNK: Final = 4 * 1024 * 1024
 """Bytes read at once."""
 _RUN: Final = 256 * 1024

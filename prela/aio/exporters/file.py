@@ -6,7 +6,6 @@ one the file is cut back to its last newline, so that trying again duplicates no
 
 import io
 import os
-import re
 import secrets
 import time
 from collections.abc import Sequence
@@ -19,9 +18,9 @@ from prela.aio.lines import write_lines
 from prela.aio.pacing import off_the_loop, on_private_loop
 from prela.aio.waking import is_asyncio
 from prela.core import log
+from prela.record.file_names import SUFFIX, file_name, is_written_by_prela
 from prela.record.model import SpanRecord
 
-SUFFIX: Final = ".jsonl"
 _FILE_BYTES: Final = 64 * 1024 * 1024
 _FOLDER_BYTES: Final = 1024 * 1024 * 1024
 _FOLDER_SECONDS: Final = 7 * 24 * 3600.0
@@ -50,11 +49,11 @@ class FileExporter:
         max_folder_bytes: int = _FOLDER_BYTES,
         max_age: float = _FOLDER_SECONDS,
     ) -> None:
-        self.folder: Path = Path(folder).absolute()
+        self.folder: Path = absolute(folder)
         """Where it was meant when it was said: a program may change its working folder later."""
         self.path: Path | None = None
         """The file being written, once there is one."""
-        self._prefix = re.sub(r"[^A-Za-z0-9_.-]+", "_", service_name)[:64] or "prela"
+        self._service_name = service_name
         self._max_file_bytes = max_file_bytes
         self._max_folder_bytes = max_folder_bytes
         self._max_age = max_age
@@ -70,12 +69,12 @@ class FileExporter:
         """
         if self._pid != os.getpid():
             self._leave_to_parent()
-        if (
-            self._file is None
-            or self._size >= self._max_file_bytes
-            or not await off_the_loop(os.path.exists, self.path)
-        ):
-            await self._begin_file()  # a file that was deleted or moved under us would be written for nobody
+        # Others may cut the file, to make room; or delete or move it, and then it would be written for nobody.
+        there = None if self._file is None else await off_the_loop(_size_of, self.path)
+        if there is None or self._size >= self._max_file_bytes:
+            await self._begin_file()
+        else:
+            self._size = there
         before = self._size
         try:
             await write_lines(spans, self._append)
@@ -109,8 +108,7 @@ class FileExporter:
 
     async def _begin_file(self) -> None:
         await self.aclose()
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        path = self.folder / f"{self._prefix}-{stamp}-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
+        path = self.folder / file_name(self._service_name, datetime.now(UTC), os.getpid(), secrets.token_hex(4))
         await off_the_loop(partial(self.folder.mkdir, parents=True, exist_ok=True))
         self._file = await _open(path)
         self.path, self._size = path, 0
@@ -143,9 +141,14 @@ class FileExporter:
 
 
 def prune(folder: Path, *, max_bytes: int, max_age: float, keep: Path | None = None) -> list[Path]:
-    """Delete the oldest trace files of a folder until it is within its bounds; return those deleted."""
+    """Delete the oldest trace files of a folder until it is within its bounds; return those deleted.
+
+    Files that are not called as ours are do not count, and stay.
+    """
     files = []
     for path in folder.glob(f"*{SUFFIX}"):
+        if not is_written_by_prela(path.name):
+            continue
         try:
             found = path.stat()
         except OSError:
@@ -162,6 +165,22 @@ def prune(folder: Path, *, max_bytes: int, max_age: float, keep: Path | None = N
             except OSError as error:
                 log.failed("deleting an old trace file", error)
     return deleted
+
+
+def absolute(path: "str | os.PathLike[str]") -> Path:
+    """The path from the root on; as it is, where the working folder is gone."""
+    try:
+        return Path(path).absolute()
+    except OSError:
+        return Path(path)
+
+
+def _size_of(path: Path) -> int | None:
+    """Bytes; None where it is not there."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 class _InlineFile:
