@@ -123,7 +123,7 @@ def load(
         if exporter is not None
         else env.prela("PRELA_EXPORTER", lambda value: _exporters("PRELA_EXPORTER", value)) or {"file": "file"}
     )
-    folder = Path(_folder(trace_dir) or env.text("PRELA_TRACE_DIR") or "traces")
+    folder = _absolute(_folder(trace_dir) or env.text("PRELA_TRACE_DIR") or "traces")
     return Config(
         service_name=service_name
         or named
@@ -210,8 +210,16 @@ def _program_name() -> str:
 def _folder(trace_dir: Any) -> str | None:
     path = os.fspath(trace_dir) if isinstance(trace_dir, os.PathLike) else trace_dir
     if path is None or (isinstance(path, str) and path.strip() and "\0" not in path):
-        return path
+        return None if path is None else str.__str__(path)  # whatever subclass of `str` it is
     raise ConfigurationError("trace_dir", trace_dir, "a path")
+
+
+def _absolute(path: str) -> Path:
+    """The path as it is meant now: the program may change its working folder, which may also be gone already."""
+    try:
+        return Path(path).absolute()
+    except OSError:
+        return Path(path)
 
 
 def _flag(name: str, value: Any) -> bool | None:
@@ -286,7 +294,7 @@ def _spool(given: Any, trace_dir: Path, env: Variables) -> Spool | None:
         return None
     spool = wanted if isinstance(wanted, Spool) else Spool()
     folder = env.text("PRELA_SPOOL_DIR")
-    return spool.with_folder(Path(folder) if folder else trace_dir / "spool")
+    return spool.with_folder(_absolute(folder) if folder else trace_dir / "spool")
 
 
 def _by_rate(rate: float) -> Sampler:

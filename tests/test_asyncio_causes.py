@@ -300,3 +300,66 @@ def test_a_scope_that_is_cancelled_from_a_thread_says_unknown(tracer: prela.Trac
 
     run(main())
     assert _cause(spans["waits"]) == ("unknown", None)
+
+
+async def _by_a_timeout_of_its_own(tracer: prela.Tracer) -> None:
+    try:
+        async with asyncio.timeout(0.001):
+            await _for_ever(tracer, "later")
+    except TimeoutError:
+        pass
+
+
+async def _by_a_future_that_somebody_cancelled(tracer: prela.Tracer) -> None:
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    try:
+        with tracer.span("later"):
+            await future
+    except asyncio.CancelledError:
+        pass
+
+
+async def _of_a_task_that_is_cancelled(tracer: prela.Tracer) -> None:
+    task = asyncio.create_task(_for_ever(tracer, "later"))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+
+
+@pytest.mark.parametrize(
+    "clean_up", [_by_a_timeout_of_its_own, _by_a_future_that_somebody_cancelled, _of_a_task_that_is_cancelled]
+)
+@pytest.mark.parametrize("where", ["end of the loop", "group that gives up"])
+def test_what_is_cancelled_while_another_cancellation_is_handled_has_not_its_cause(
+    where: str, clean_up: Callable[[prela.Tracer], Awaitable[None]], tracer: prela.Tracer, run: Run
+) -> None:
+    ready: list[None] = []
+
+    async def cleans_up() -> None:
+        try:
+            ready.append(None)
+            await asyncio.Event().wait()
+        finally:
+            await clean_up(tracer)
+
+    async def fails() -> None:
+        while not ready:
+            await asyncio.sleep(0)
+        raise ValueError
+
+    async def main() -> None:
+        if where == "end of the loop":
+            main.task = asyncio.create_task(cleans_up())  # type: ignore[attr-defined]
+            await asyncio.sleep(0)
+            return
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(cleans_up())
+                group.create_task(fails())
+        except* ValueError:
+            pass
+
+    with recording() as spans:  # without insight: nobody tells of timeouts
+        run(main())
+    assert _cause(spans["later"]) == ("unknown", None)

@@ -176,16 +176,20 @@ def test_stats_sum_up_by_model(folder: Path) -> None:
 
 
 def test_prune_deletes_the_oldest_files_and_says_so_first_if_asked(folder: Path) -> None:
-    old = folder / "shop-0.jsonl"
-    old.write_bytes(b"x" * 100)
-    os.utime(old, (1_000_000_000, 1_000_000_000))
+    old, own = folder / "shop-20010909T014640Z-1-0123abcd.jsonl", folder / "dataset.jsonl"
+    for path in (old, own):
+        path.write_bytes(b"x" * 100)
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    (folder / "shop-1.jsonl").rename(newest := folder / "shop-20260101T000000Z-1-0123abcd.jsonl")
     assert "would delete" in run(folder, "prune", "--older-than", "7d", "--dry-run").stdout
     assert old.exists()
-    assert "1 files, 100 bytes" in run(folder, "prune", "--older-than", "7d").stdout
+    assert "1 file, 100 bytes" in run(folder, "prune", "--older-than", "7d").stdout
     assert not old.exists()
-    assert (folder / "shop-1.jsonl").exists()
+    assert newest.exists()
+    assert "is no size" in run(folder, "prune", "--max-size", "-5").output
     run(folder, "prune", "--max-size", "10")
-    assert not (folder / "shop-1.jsonl").exists()
+    assert not newest.exists()
+    assert own.exists(), "what is not called as ours is not ours"
 
 
 def test_doctor_says_where_each_value_is_from(folder: Path) -> None:

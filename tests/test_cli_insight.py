@@ -39,7 +39,7 @@ def test_rows_tell_where_the_time_went_and_shade_their_bars(told: list[str]) -> 
 def test_a_stall_is_told_of_both_sides_with_the_end_of_its_stack(told: list[str]) -> None:
     at = told.index("compute: held its event loop for 120 ms, after 50 ms")
     assert told[at + 1 : at + 3] == [f"    {line}" for line in insight.STACK.splitlines()]
-    assert "compute: held up 2 other spans reader, writer" in told
+    assert "compute: held up 2 other spans: reader, writer" in told
     assert "compute: ran about 120 ms at one go, at agent.py:52 in digest" in told
     assert "reader: was held up for 120 ms at most by compute" in told
     assert f"writer: was held up by compute, the span {insight.ELSEWHERE}" in told

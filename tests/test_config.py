@@ -175,7 +175,7 @@ def test_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     found = under()
     assert found.service_name == "unknown_service:program"
     assert found.exporters == {"file": "file"}
-    assert found.trace_dir == Path("traces")
+    assert found.trace_dir == Path("traces").absolute()
     assert repr(found.sampler) == repr(prela.ParentBased(prela.AlwaysOn()))
     assert (found.auto_instrument, found.capture_content, found.disabled, found.debug) == (True, True, False, False)
     assert (found.export_delay, found.batch_size, found.export_timeout, found.exit_timeout) == (1.0, 512, 30.0, 5.0)
@@ -250,7 +250,7 @@ def test_an_argument_beats_each_variable_even_where_it_is_false() -> None:
     }
     by_variables = under(**variables)
     assert by_variables.exporters == {"console": "console"}
-    assert by_variables.trace_dir == Path("elsewhere")
+    assert by_variables.trace_dir == Path("elsewhere").absolute()
     assert (by_variables.auto_instrument, by_variables.capture_content) == (True, True)
     assert (by_variables.export_delay, by_variables.limits.queue_spans) == (5.0, 100)
     by_arguments = load(
@@ -263,7 +263,7 @@ def test_an_argument_beats_each_variable_even_where_it_is_false() -> None:
         environ=variables,
     )
     assert by_arguments.exporters == {"memory": "memory"}
-    assert by_arguments.trace_dir == Path("here")
+    assert by_arguments.trace_dir == Path("here").absolute()
     assert (by_arguments.auto_instrument, by_arguments.capture_content) == (False, False)
     assert (by_arguments.export_delay, by_arguments.limits.queue_spans) == (0.5, 50)
 
@@ -369,6 +369,36 @@ def test_after_a_failed_first_init_tracing_is_off_and_the_next_one_works() -> No
     assert [record.name for record in exporter.records] == ["on"]
 
 
+def test_the_trace_folder_is_where_it_was_meant_when_it_was_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    tracer = prela.init("test", "file", trace_dir="traces")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with tracer.span("span"):
+        pass
+    assert prela.sync.flush()
+    assert len(list((tmp_path / "traces").glob("*.jsonl"))) == 1
+
+
+async def _trace_in_a_block() -> None:
+    async with open_tracer("test", "file,memory") as tracer:
+        with tracer.span("span"):
+            pass
+
+
+def test_a_working_folder_that_is_gone_costs_the_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    anyio.run(_trace_in_a_block)
+    assert prela.statistics().exporters["memory"].exported >= 1
+    monkeypatch.chdir(tmp_path)
+
+
 def test_a_failed_open_tracer_leaves_init_in_force() -> None:
     exporter = Exporter()
     tracer = prela.init("test", exporter)
@@ -446,7 +476,7 @@ async def test_debug_shows_what_the_logger_has_to_say(opens: bool, monkeypatch: 
 )
 def test_where_the_spool_is(spool: object, variables: dict[str, str], folder: str | None) -> None:
     found = load(spool=spool, trace_dir="there", environ=variables).spool  # type: ignore[arg-type]
-    assert (None if found is None else str(found.folder)) == folder
+    assert (None if found is None else Path(found.folder).absolute()) == (folder and Path(folder).absolute())
 
 
 def test_a_bad_word_for_the_spool_is_an_error() -> None:

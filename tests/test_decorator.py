@@ -209,6 +209,11 @@ class Methods:
     def static_outside(x: int) -> Any:
         return x
 
+    @staticmethod
+    @prela.trace("static inside", capture_args=True)
+    def static_inside(x: int) -> Any:
+        return x
+
     @prela.trace("own word for self", capture_args=True)
     def own_word(this, x: int) -> Any:
         return this, x
@@ -234,6 +239,7 @@ def test_methods_of_every_kind_are_traced_and_never_record_self_or_cls(prela_spa
     assert it.class_outside(2) == Methods.class_outside(2) == (Methods, 2)
     assert it.class_inside(x=3) == (Methods, 3)
     assert it.static_outside(4) == Methods.static_outside(4) == 4
+    assert it.static_inside(4) == Methods.static_inside(4) == 4
     assert it.own_word(5) == (it, 5)
     assert it.starred(6, 7) == (it, 6, 7)
     assert [(record.name, record.attributes) for record in prela_spans.records] == [
@@ -243,9 +249,20 @@ def test_methods_of_every_kind_are_traced_and_never_record_self_or_cls(prela_spa
         ("class inside", {"args.x": 3}),
         ("static outside", {"args.x": 4}),
         ("static outside", {"args.x": 4}),
+        ("static inside", {"args.x": 4}),
+        ("static inside", {"args.x": 4}),
         ("own word for self", {"args.x": 5}),
         ("starred", {"args.args": [6, 7]}),
     ]
+
+
+def test_a_method_that_is_bound_already_has_no_self_among_its_arguments(prela_spans: Recorder) -> None:
+    class Plain:
+        def method(self, x: int) -> int:
+            return x
+
+    assert prela.trace("bound", capture_args=True)(Plain().method)(1) == 1
+    assert prela_spans["bound"].attributes == {"args.x": 1}
 
 
 def test_decorated_methods_are_still_what_inspect_says() -> None:

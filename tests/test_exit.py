@@ -205,6 +205,119 @@ def test_a_sigterm_without_a_handler_costs_at_most_what_was_not_exported(run_pro
     assert done.names == named("span", 10)
 
 
+def test_a_thread_that_goes_on_tracing_does_not_put_off_the_end(run_program: RunProgram) -> None:
+    done = run_program(
+        program(
+            START,
+            """
+            begun = threading.Event()
+
+            def trace_for_ever():
+                while True:
+                    with tracer.span("busy"):
+                        begun.set()
+
+            spans(100, "before")
+            threading.Thread(target=trace_for_ever, daemon=True).start()
+            begun.wait(10)
+            atexit.register(lambda: print(prela.statistics().dropped.get("exit_deadline", 0)))
+            import prela.sync.ending
+            prela.sync.ending._exit_timeout = 60
+            """,
+        ),
+        timeout=30,
+        dev=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "0\n")
+    assert set(named("before", 100)) <= set(done.names)
+
+
+@pytest.mark.parametrize("before", ["", "prela.sync.shutdown()"])
+def test_tracing_that_is_set_up_anew_by_a_late_exit_hook_exports_what_ends_under_it(
+    before: str, run_program: RunProgram
+) -> None:
+    done = run_program(
+        "import atexit\n\ndef late():\n"
+        f"    {before or 'pass'}\n    prela.init('again')\n"
+        "    for _ in range(3):\n        with tracer.span('late'): pass\n"
+        "    print(prela.statistics().exported)\n\n"
+        "atexit.register(late)\nimport prela\ntracer = prela.init('test')\nwith tracer.span('first'): pass\n"
+    )
+    assert_quiet(done)
+    assert (done.stdout, sorted(done.names)) == ("4\n", ["first", "late", "late", "late"])
+
+
+@pytest.mark.parametrize(
+    "stream",
+    ["class Tee:\n    write, flush = sys.stderr.write, sys.stderr.flush\nsys.stderr = Tee()", "sys.stderr.close()"],
+)
+def test_a_stderr_that_is_closed_or_no_file_is_no_reason_to_give_up(stream: str, run_program: RunProgram) -> None:
+    done = run_program(
+        "import atexit, sys\n\ndef late():\n    with tracer.span('late'): pass\n"
+        "    print(prela.statistics().dropped)\n\n"
+        "atexit.register(late)\nimport prela\ntracer = prela.init('test')\nwith tracer.span('first'): pass\n" + stream
+    )
+    assert_quiet(done)
+    assert (done.stdout, sorted(done.names)) == ("{}\n", ["first", "late"])
+
+
+def test_a_stderr_that_nobody_reads_does_not_hold_up_the_end(run_program: RunProgram) -> None:
+    done = run_program(
+        program(
+            """
+            reader, writer = os.pipe()
+            os.set_blocking(writer, False)
+            try:
+                while True:
+                    os.write(writer, b"x" * 4096)
+            except BlockingIOError:
+                os.set_blocking(writer, True)
+            os.dup2(writer, 2)
+            import prela
+            tracer = prela.init("test", "console", exit_timeout=0.5)
+            spans(3)
+            threading.Thread(target=lambda: (time.sleep(8), os._exit(9)), daemon=True).start()
+            sys.exit(3)
+            """
+        ),
+        timeout=30,
+        dev=False,
+    )
+    assert done.returncode == 3
+
+
+def test_a_block_of_open_tracer_in_a_task_that_the_end_of_the_loop_cancels_loses_nothing(
+    run_program: RunProgram,
+) -> None:
+    done = run_program(
+        program(
+            """
+            import prela.aio
+
+            async def server():
+                global tracer
+                async with prela.aio.open_tracer("test", "file", export_delay=30) as tracer:
+                    spans(100)
+                    with tracer.span("open until the end"):
+                        ready.set()
+                        await asyncio.Event().wait()
+
+            async def main():
+                global ready
+                ready = asyncio.Event()
+                task = asyncio.create_task(server())
+                await ready.wait()
+
+            asyncio.run(main())
+            print(prela.statistics().dropped)
+            """
+        )
+    )
+    assert_quiet(done)
+    assert done.stdout == "{}\n"
+    assert done.names == [*named("span", 100), "open until the end"]
+
+
 LEFT_LOOP = """
 import prela.aio
 

@@ -49,6 +49,10 @@ def named(name: str, count: int) -> list[str]:
     return [f"{name} {number}" for number in range(count)]
 
 
+def trace_file(service: str) -> str:
+    return f"{service}-20260101T000000Z-1-0123abcd.jsonl"
+
+
 def files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.jsonl"), key=lambda path: (path.stat().st_mtime_ns, path.name))
 
@@ -175,7 +179,7 @@ async def test_an_export_after_closing_begins_another_file(tmp_path: Path) -> No
 
 async def test_the_folder_is_kept_below_its_size_by_deleting_the_oldest_and_never_the_current(tmp_path: Path) -> None:
     for age in range(10):
-        old = tmp_path / f"old-{age}.jsonl"
+        old = tmp_path / trace_file(f"old-{age}")
         old.write_bytes(b"x" * 1_000)
         os.utime(old, (1e9 - age, 1e9 - age))
     (tmp_path / "notes.txt").write_bytes(b"x" * 100_000)
@@ -184,7 +188,7 @@ async def test_the_folder_is_kept_below_its_size_by_deleting_the_oldest_and_neve
     await exporter.aclose()
     assert exporter.path is not None
     kept = {path.name for path in files(tmp_path)}
-    assert kept == {"old-0.jsonl", "old-1.jsonl", "old-2.jsonl", exporter.path.name}
+    assert kept == {*(trace_file(f"old-{age}") for age in range(3)), exporter.path.name}
     assert (tmp_path / "notes.txt").exists()
 
 
@@ -200,23 +204,55 @@ async def test_rotation_keeps_the_folder_below_its_size_over_time(tmp_path: Path
 
 async def test_files_past_their_age_are_deleted_and_others_stay(tmp_path: Path) -> None:
     for name, modified in (("old", 1e9), ("new", datetime.now(UTC).timestamp() - 50)):
-        path = tmp_path / f"{name}.jsonl"
+        path = tmp_path / trace_file(name)
         path.write_bytes(b"")
         os.utime(path, (modified, modified))
     exporter = FileExporter(tmp_path, max_age=100)
     await exporter.export(batch(1))
     await exporter.aclose()
-    assert {path.name for path in files(tmp_path)} - {"new.jsonl"} == {exporter.path.name if exporter.path else ""}
+    written = exporter.path.name if exporter.path else ""
+    assert {path.name for path in files(tmp_path)} == {trace_file("new"), written}
 
 
 def test_pruning_tells_what_it_deleted_and_passes_over_what_it_cannot(tmp_path: Path) -> None:
-    (tmp_path / "folder.jsonl").mkdir()
-    (tmp_path / "file.jsonl").write_bytes(b"x")
+    (tmp_path / trace_file("folder")).mkdir()
+    (tmp_path / trace_file("file")).write_bytes(b"x")
     for path in tmp_path.iterdir():
         os.utime(path, (1e9, 1e9))
-    assert prune(tmp_path, max_bytes=1 << 30, max_age=1) == [tmp_path / "file.jsonl"]
+    assert prune(tmp_path, max_bytes=1 << 30, max_age=1) == [tmp_path / trace_file("file")]
     assert prune(tmp_path / "nowhere", max_bytes=1, max_age=1) == []
-    assert (tmp_path / "folder.jsonl").is_dir()
+    assert (tmp_path / trace_file("folder")).is_dir()
+
+
+async def test_a_file_of_the_programs_own_is_never_deleted(tmp_path: Path) -> None:
+    own = tmp_path / "dataset.jsonl"
+    own.write_bytes(b"x" * 10_000)
+    os.utime(own, (1e9, 1e9))
+    exporter = FileExporter(tmp_path, max_folder_bytes=1_000, max_age=1)
+    await exporter.export(batch(1))
+    await exporter.aclose()
+    assert own.exists()
+
+
+async def test_a_file_that_somebody_cut_is_gone_on_with_where_it_ends_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exporter = FileExporter(tmp_path)
+    await exporter.export(batch(3))
+    assert exporter.path is not None
+    os.truncate(exporter.path, 0)
+
+    async def disk_is_full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("prela.aio.exporters.file.write_lines", disk_is_full)
+        with pytest.raises(OSError, match="No space"):
+            await exporter.export(batch(1))
+    await exporter.export(batch(1, "after"))
+    await exporter.aclose()
+    assert b"\0" not in exporter.path.read_bytes()
+    assert names(exporter.path) == ["after 0"]
 
 
 @pytest.mark.parametrize("what", ["file", "folder"])

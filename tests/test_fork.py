@@ -375,6 +375,8 @@ def test_a_program_that_names_nothing_of_prela_but_open_tracer_may_fork(run_prog
             return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
         async def main():
+            loop = asyncio.get_running_loop()
+            loop.slow_callback_duration = 60
             async with prela.aio.open_tracer("parent") as tracer:
                 with tracer.span("root"):
                     children = []
@@ -386,8 +388,6 @@ def test_a_program_that_names_nothing_of_prela_but_open_tracer_may_fork(run_prog
                             os._exit(0 if prela.sync.flush(10) else 1)
                     with tracer.span("unrelated"):
                         pass
-                    loop = asyncio.get_running_loop()
-                    loop.slow_callback_duration = 60
                     print(await asyncio.gather(*(loop.run_in_executor(None, end_of, pid) for pid in children)))
 
         asyncio.run(main())
@@ -578,4 +578,4 @@ def test_a_child_of_multiprocessing_with_a_hanging_exporter_ends_in_time(run_pro
         )
     )
     assert (done.returncode, done.stdout) == (0, "0\n")
-    assert done.stderr == "prela: 1 spans were not exported within 0.5 s of the exit (exit_deadline)\n"
+    assert done.stderr == "prela: 1 span was not exported within 0.5 s of the exit (exit_deadline)\n"

@@ -1115,6 +1115,23 @@ def test_long_names_do_not_fill_the_queue_while_an_exporter_holds_it_up(monkeypa
     assert [len(record.name) for record in exporter.records[1:]] == [1_024] * 2
 
 
+def test_an_exporter_that_hangs_holds_up_no_other() -> None:
+    class Counting:
+        seen = 0
+
+        async def export(self, records: Sequence[prela.SpanRecord]) -> None:
+            self.seen += len(records)
+            if self.seen == 40_000:
+                everything.set()
+
+    everything, hanging = threading.Event(), HangingExporter()
+    tracer = prela.init("test", [hanging, Counting()], limits={"queue_spans": 100_000})
+    spans(tracer, 40_000)
+    assert everything.wait(6)  # one batch at each look would take eight seconds
+    hanging.release()
+    assert prela.sync.flush()
+
+
 def test_what_was_lost_is_told_once_as_it_begins_and_in_total_at_its_end(caplog: pytest.LogCaptureFixture) -> None:
     exporter = HangingExporter()
     tracer = prela.init("test", exporter, limits={"queue_spans": 500})

@@ -96,6 +96,7 @@ def test_a_deadline_says_where_it_had_been_set() -> None:
             (),
         ),
         ({"prela.wait.for": "lock"}, "waited for the lock", ()),
+        ({"prela.time.queued": 0.25}, "waited 250 ms until a thread took it up", ()),
         (
             {"prela.wait.for": "limiter", "prela.wait.name": "pool", "prela.wait.ahead": 1, "prela.wait.held_by": [A]},
             "waited for the limiter pool, behind 1 other, held by",
@@ -107,7 +108,7 @@ def test_a_deadline_says_where_it_had_been_set() -> None:
                 "prela.group.first_failure_span": A,
                 "prela.group.cancelled": 3,
             },
-            "fetch failed first; 3 were cancelled for it",
+            "3 were cancelled; the first to fail was",
             (A,),
         ),
         ({"prela.group.first_failure": "fetch", "prela.group.cancelled": 0}, "fetch failed first", ()),
@@ -123,7 +124,7 @@ def test_a_stall_is_told_with_its_stack_and_its_victims() -> None:
     compute = records()[1]
     assert remarks(compute, victims=[A, B])[:2] == [
         Remark("stall", "held its event loop for 120 ms, after 50 ms", (), STACK),
-        Remark("stall", "held up 2 other spans", (A, B)),
+        Remark("stall", "held up 2 other spans:", (A, B)),
     ]
 
 

@@ -139,6 +139,18 @@ async def test_an_error_in_the_stream_is_an_error_and_goes_on_unchanged(
     assert [event.attributes["exception.type"] for event in record.events] == ["ValueError"]
 
 
+@pytest.mark.parametrize("what", ["__aiter__", "__anext__"])
+async def test_what_cannot_be_read_at_all_is_an_error(what: str, tracer: prela.Tracer, prela_spans: Recorder) -> None:
+    def fails(self: Any) -> Any:
+        raise RuntimeError("no")
+
+    stream = type("Stream", (), {"__aiter__": lambda self: self, "__anext__": fails, what: fails})()
+    with pytest.raises(RuntimeError, match="no"):
+        await anext(trace_stream(stream, tracer.start_span("stream")))
+    record = prela_spans["stream"]
+    assert (record.status, record.attributes["prela.stream.outcome"]) == ("error", "error")
+
+
 async def test_a_consumer_that_raises_is_no_error_of_the_stream(tracer: prela.Tracer, prela_spans: Recorder) -> None:
     with pytest.raises(ValueError, match="of the consumer"):
         async with aclosing(trace_stream(three(), tracer.start_span("stream"))) as stream:

@@ -621,7 +621,7 @@ async def test_a_trace_tells_of_stalls_waits_and_what_was_cut_off(tmp_path: Path
         span = await get(app, f"/api/traces/{insight.INSIGHT}/spans/{insight.COMPUTE}")
         assert span["remarks"][1] == {
             "kind": "stall",
-            "text": "held up 2 other spans",
+            "text": "held up 2 other spans:",
             "spans": [insight.READER, insight.WRITER],
             "more": 0,
             "detail": "",

@@ -38,20 +38,35 @@ _sequels: dict[int, tuple[Any, _Sequel]] = {}
 
 def explain(error: BaseException) -> Cancellation:
     """Return what is certain of a CancelledError without a message, now or when its span is exported."""
-    known = _from_runner(None)
-    if known is not None:
-        return known
-    if _is_given_up():
-        return Cancellation("sibling_failed")
-    task = _current_task()
+    task, later = _current_task(), _sequel_of(error).tell
+    if _is_the_only_one(error, task):
+        known = _from_runner(id(task))
+        if known is not None:
+            return known._replace(later=later)
+        if _is_given_up():
+            return Cancellation("sibling_failed", later=later)
     known = None if task is None else deadline_handed_on(task)
-    return known or Cancellation(later=_sequel_of(error).tell)
+    return known or Cancellation(later=later)
+
+
+def _is_the_only_one(error: BaseException, task: Any) -> bool:
+    """Whether an error can be but that which the task's one cancellation has brought: nobody else has asked for one,
+    and none was being handled already, as in the cleaning up after it, where others may come of whatever."""
+    seen = error.__context__
+    for _ in range(100):
+        if seen is None:
+            break
+        if isinstance(seen, type(error)):
+            return False
+        seen = seen.__context__
+    return task is None or task.cancelling() <= 1
 
 
 def passed_on(host_id: int | None) -> Cancellation:
     """Return what is certain of a cancellation that a task group hands on to its children, because its task was."""
-    known = None if host_id is None else deadline_of(host_id)
-    return _from_runner(host_id) or known or Cancellation()
+    if host_id is None:
+        return Cancellation()
+    return _from_runner(host_id) or deadline_of(host_id) or Cancellation()
 
 
 def by_nobody(scope: str) -> Cancellation:
@@ -121,8 +136,8 @@ def _current_task() -> Any:
         return None
 
 
-def _from_runner(task_id: int | None) -> Cancellation | None:
-    """What `asyncio.Runner` has done, if it did: it cancels all tasks at its end, and the first at an interrupt.
+def _from_runner(task_id: int) -> Cancellation | None:
+    """What `asyncio.Runner` has done to a task, if it did: it cancels all at its end, and the first at an interrupt.
 
     It stands at the bottom of the stack while a task runs.
     """
@@ -132,18 +147,17 @@ def _from_runner(task_id: int | None) -> Cancellation | None:
     frame: FrameType | None = sys._getframe()
     while frame is not None:
         if frame.f_code is end:
-            return Cancellation("shutdown")
+            cancelled = frame.f_locals.get("to_cancel") or ()  # what was started since is not among them
+            return Cancellation("shutdown") if any(id(task) == task_id for task in cancelled) else None
         if frame.f_code is run:
             return _interrupted(frame.f_locals, task_id)
         frame = frame.f_back
     return None
 
 
-def _interrupted(running: Mapping[str, Any], task_id: int | None) -> Cancellation | None:
-    """Whether the runner has cancelled this task, or the one of this id, because of an interrupt."""
-    main = running.get("task")
-    mine = id(_current_task()) if task_id is None else task_id
-    if id(main) == mine and getattr(running.get("self"), "_interrupt_count", None):
+def _interrupted(running: Mapping[str, Any], task_id: int) -> Cancellation | None:
+    """Whether the runner has cancelled the task of this id because of an interrupt."""
+    if id(running.get("task")) == task_id and getattr(running.get("self"), "_interrupt_count", None):
         return Cancellation("explicit", "KeyboardInterrupt")
     return None
 

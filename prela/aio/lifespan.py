@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 
 from prela.aio.assembly import carry_out, import_what_the_worker_needs
 from prela.aio.process import process
@@ -18,6 +19,7 @@ from prela.aio.worker import Worker
 from prela.config import Config, load
 from prela.core import log
 from prela.core.buffer import SHUTDOWN, Buffer
+from prela.core.outage import spans_were
 from prela.core.sampler import Sampler
 from prela.core.settings import Limits, Settings
 from prela.core.spool import Spool
@@ -40,6 +42,8 @@ class _LoopHost:
         self.exporters = exporters
         self.make_worker = make_worker
         self.workers = [make_worker(settings)]
+        self.ready = anyio.Event()
+        self.workers[0].on_ready = self.ready.set
         self._thread = threading.get_ident()
         self.finished = anyio.Event()
 
@@ -78,7 +82,7 @@ class _LoopHost:
             await worker.run()
         lost = sum(worker.outcomes.lost().get(SHUTDOWN, 0) for worker in self.workers) + len(self.settings.buffer.queue)
         if lost:
-            log.warn("prela: the worker of open_tracer was cancelled; %d spans were lost (shutdown)", lost)
+            log.warn("prela: the worker of open_tracer was cancelled; %s lost (shutdown)", spans_were(lost))
 
 
 class OpenTracer:
@@ -94,11 +98,19 @@ class OpenTracer:
         await self._group.__aenter__()
         try:
             self._host = carry_out(self._config, self._start_host)
+            with anyio.CancelScope(shield=True):
+                await self._begun()
         except BaseException:
             self._group.cancel_scope.cancel()
             await self._group.__aexit__(None, None, None)
             raise
         return tracer
+
+    async def _begun(self) -> None:
+        """Wait until every task of ours runs: one that is cancelled before can do nothing about that."""
+        if self._host is not None:
+            await self._host.ready.wait()
+            await anyio.lowlevel.checkpoint()
 
     def _start_host(
         self, settings: Settings, exporters: dict[str, Any], make_worker: "Callable[[Settings], Worker]"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from prela.aio.outcomes import Outcomes
 from prela.core import log
 from prela.core.buffer import ENCODE_FAILED, Buffer
-from prela.core.outage import Outage
+from prela.core.outage import Outage, spans_were
 
 if TYPE_CHECKING:
     from prela.aio.delivery import Delivery
@@ -44,7 +44,7 @@ class Losses:
             log.warn("prela: spans are being dropped: %s", counts)
         lost = self._outage.ended(counts, final=final)
         if lost:
-            log.warn("prela: %d spans were lost: %s", sum(lost.values()), lost)
+            log.warn("prela: %s lost: %s", spans_were(sum(lost.values())), lost)
         common = {**self._buffer.dropped_counts(), ENCODE_FAILED: self._outcomes.lost_under(ENCODE_FAILED)}
         for delivery in deliveries:
             lacking = {**common, **delivery.dropped}

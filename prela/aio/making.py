@@ -61,7 +61,10 @@ def _make_some(spans: "list[Span]", records: CheckedRecords, texts: set[Share], 
             size = span._extra_bytes() + sum(share.size for share in new)
         verdict = span._trace.verdict
         if verdict is None or verdict.keeps:
-            records.append_unplain(record_of(span))
+            record = record_of(span)
+            if span._parent is None and record.parent_span_id is not None:
+                records.local_roots.add(len(records))
+            records.append_unplain(record)
         else:
             outcomes.refuse(verdict.why, 1)  # decided under settings before these
     except Exception as error:

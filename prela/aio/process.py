@@ -73,6 +73,8 @@ class Process:
         self.is_pinned = False
         """While a test records: what is in force stays so, whatever the program under test calls."""
         self._losses_at_last_flush = 0
+        self.on_take_over: Callable[[Host], object] | None = None
+        """Called with each host that is put in force, at the end of the interpreter."""
         self.on_turn_off: Callable[[], object] | None = None
         """Called when tracing is turned off: what was set up beside it ends with it."""
 
@@ -83,6 +85,8 @@ class Process:
             self._forget_the_past(before, host.settings.buffer)
             self._hosts.append(host)
             tracer.configure(host.settings)
+            if self.on_take_over is not None:
+                self.on_take_over(host)
             _unwatch(before)
             if before is not None:
                 before.retire(host.settings.buffer, kept_open or [])

@@ -42,9 +42,14 @@ class TracedStream(Generic[T]):
         return self
 
     async def __anext__(self) -> T:
-        if self._iterator is None:
-            self._iterator = aiter(self._stream)
-        return await self._next(anext(self._iterator))
+        try:
+            if self._iterator is None:
+                self._iterator = aiter(self._stream)
+            step = anext(self._iterator)
+        except BaseException as error:  # it is no async iterator after all
+            self._fail(error)
+            raise
+        return await self._next(step)
 
     async def _next(self, step: Any) -> T:
         """Await the next item, or that there is none."""

@@ -69,7 +69,6 @@ class _Call:
         try:
             if self._waiter is not None and self.span.is_recording:
                 self.span.set_attribute(causality.QUEUED, max(0, self.span.start_time_ns - self._since) / 1e9)
-                self.span.set_attribute(causality.WAIT_FOR, "thread")
         except Exception as error:
             log.failed("to_thread", error)
 

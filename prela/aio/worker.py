@@ -18,7 +18,7 @@ from prela.aio.journal import Journal, takes_pending
 from prela.aio.losses import Losses
 from prela.aio.making import make_records
 from prela.aio.outcomes import Outcomes
-from prela.aio.waking import caller_into_this_loop
+from prela.aio.waking import caller_into_this_loop, outlive_the_others
 from prela.core import log
 from prela.core.buffer import EXPORT_FAILED, SHUTDOWN, Buffer
 from prela.core.context import suppress
@@ -143,6 +143,7 @@ class Worker:
 
         Raises no Exception: an error of ours is logged, and what it cost is counted under `export_failed`.
         """
+        outlive_the_others()
         self._deliveries = [self._delivery(name, exporter) for name, exporter in self.exporters.items()]
         self._wake = anyio.Event()
         self._scope = anyio.CancelScope()

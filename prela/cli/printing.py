@@ -79,8 +79,8 @@ def _print_tree(console: Console, root: Node, pending: Mapping[str, Pending], no
             path.basis, "partly judged by timing"
         )
         console.print(Text(f"{mark} what the end had to wait for: the critical path, {basis}", style="dim"))
-    if any(row.times for row in found):
-        ready, wait = ("=", "-") if ascii_only else ("▓", "░")
+    ready, wait = ("=", "-") if ascii_only else ("▓", "░")
+    if any(row.times or wait in row.bar for row in found):
         console.print(Text(f"{ready} ready to run, {wait} waiting", style="dim"))
     for told, status in told_of(root):
         console.print(Text(told, style=_STYLES.get(status, "")))

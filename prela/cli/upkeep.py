@@ -127,4 +127,4 @@ def prune(
                 fail(str(error))
         print(f"{'would delete' if dry_run else 'deleted'} {folder / file.name} ({file.size:,} bytes)")
         freed, deleted = freed + file.size, deleted + 1
-    print(f"{deleted} files, {freed:,} bytes; {kept:,} bytes stay")
+    print(f"{deleted} {'file' if deleted == 1 else 'files'}, {freed:,} bytes; {kept:,} bytes stay")

@@ -8,6 +8,7 @@ from msgspec.structs import force_setattr, replace
 from prela.core.details import Details
 from prela.core.ids import BLOCK_BITS, WITHIN_BLOCK
 from prela.core.local_trace import LocalTrace
+from prela.core.outage import spans_were
 from prela.core.readable import ReadableSpan
 from prela.core.settings import Settings
 from prela.core.span import Span
@@ -99,6 +100,8 @@ def _move(spans: list[Span], records: CheckedRecords, most: int, *, stop: bool) 
             parent_id = ids.span_id(parent._index) if isinstance(parent, ReadableSpan) else parent
         if parent is None:
             above = trace.parent_id
+            if above is not None:
+                records.local_roots.add(len(records))
             if trace.incomplete:
                 attributes[INCOMPLETE] = True
         else:
@@ -175,7 +178,8 @@ def _looked_at(attributes: dict[str, Any]) -> dict[str, Any]:
 def _text(value: object) -> str:
     """What should have been a text, as one."""
     try:
-        return str(value)
+        text = str(value)
+        return text if type(text) is str else str.__str__(text)
     except BaseException as error:  # whatever it is, it is the program's, and not meant for the worker
         return f"<{type(value).__name__}: {type(error).__name__} in __str__>"
 
@@ -189,7 +193,7 @@ def _dress(record: SpanRecord, details: Details, trace: LocalTrace) -> None:
     if details.status is not None:
         force_setattr(record, "status", str(details.status))
     force_setattr(record, "status_message", details.status_message)
-    force_setattr(record, "kind", intern(str(details.kind)))  # interned: a default is omitted by identity
+    force_setattr(record, "kind", intern(short(_text(details.kind))))  # interned: a default is omitted by identity
     if details.events:
         force_setattr(record, "events", _events(details, trace.epoch))
     if details.links:
@@ -235,7 +239,7 @@ def summary_record(settings: Settings, at: int, lost: dict[str, int]) -> SpanRec
         name="prela.dropped",
         span_type="custom",
         status="error",
-        status_message=f"{sum(lost.values())} spans were lost",
+        status_message=f"{spans_were(sum(lost.values()))} lost",
         start_time_unix_nano=at,
         end_time_unix_nano=at,
         attributes={f"prela.dropped.{reason}": count for reason, count in lost.items()},

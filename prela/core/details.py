@@ -158,10 +158,10 @@ class Details:
             return {}
         copy = Snapshot(limits.string_length, limits.nodes)
         items = list(attributes.items())
-        copied = {str(key): copy.take(value) for key, value in items[: limits.attributes]}
+        copied = {short(str(key)): copy.take(value) for key, value in items[: limits.attributes]}
         self.dropped_attributes += len(items) - len(copied)
         self.cuts += copy.cuts
-        self.size += copy.size
+        self.size += copy.size + sum(map(len, copied))
         return copied
 
     def redact_all(self, redact: Redact, attributes: Mapping[str, Any]) -> dict[str, Any]:

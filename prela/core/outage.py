@@ -4,6 +4,11 @@ from collections.abc import Mapping
 from time import monotonic
 
 
+def spans_were(count: int) -> str:
+    """So many spans, as the beginning of a sentence."""
+    return "1 span was" if count == 1 else f"{count} spans were"
+
+
 class Outage:
     """Told the totals of what was dropped from time to time, it says what is worth saying.
 

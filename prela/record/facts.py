@@ -72,7 +72,7 @@ def exposed(record: SpanRecord) -> float | None:
 
 
 def is_wait(record: SpanRecord) -> bool:
-    """Whether a span is nothing but waiting: for a limiter, a semaphore, a lock, a thread."""
+    """Whether a span is nothing but waiting: for a limiter, a semaphore, a lock."""
     return isinstance(record.attributes.get("prela.wait.for"), str)
 
 

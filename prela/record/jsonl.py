@@ -19,12 +19,14 @@ _decoder = msgspec.json.Decoder(SpanRecord)
 class CheckedRecords(list[SpanRecord]):
     """Records whose maker has looked which of them can be encoded as they are, so that nobody need look again."""
 
-    __slots__ = ("unplain",)
+    __slots__ = ("local_roots", "unplain")
 
     def __init__(self) -> None:
         super().__init__()
         self.unplain: set[int] = set()
         """The places of those that may hold what JSON has no words for."""
+        self.local_roots: set[int] = set()
+        """The places of those whose parent is in another process, or under settings before: no parent follows here."""
 
     def append_unplain(self, record: SpanRecord) -> None:
         """Add a record that nobody has looked at, or that may hold such."""

@@ -22,6 +22,8 @@ LINKS: Final = {
     "spawn": "was started by",
 }
 """Kinds of links, `prela.link.kind`, and what a span that has one did."""
+_QUEUED_FROM: Final = 0.005
+"""Seconds that a call waited for a thread from which it is worth telling: any thread takes some time to take one up."""
 _LONGEST: Final = 300
 """Characters of a text that a trace has."""
 
@@ -63,6 +65,7 @@ def remarks(
         *_stalls(record, victims),
         *_step(record),
         *_wait(record),
+        *_queued(record),
         *_links(record),
     ]
 
@@ -94,10 +97,11 @@ def _failures(record: SpanRecord) -> Iterator[Remark]:
     get = record.attributes.get
     if first := _text(get("prela.group.first_failure")):
         cancelled = get("prela.group.cancelled")
-        told = f"{first} failed first"
-        if type(cancelled) is int and cancelled > 0:
-            told += f"; {_count(cancelled, 'was', 'were')} cancelled for it"
-        yield Remark("group", told, facts.ids(get("prela.group.first_failure_span")))
+        told = f"{_count(cancelled, 'was', 'were')} cancelled; " if type(cancelled) is int and cancelled > 0 else ""
+        if span := facts.ids(get("prela.group.first_failure_span")):
+            yield Remark("group", f"{told}the first to fail was", span)
+        else:
+            yield Remark("group", f"{told}{first} failed first")
 
 
 def _leak(record: SpanRecord) -> Iterator[Remark]:
@@ -112,7 +116,7 @@ def _stalls(record: SpanRecord, victims: Sequence[str]) -> Iterator[Remark]:
         told = f"held its event loop for {format_duration(stall.seconds)}, after {after}"
         yield Remark("stall", told, detail=stall.stack)
     if victims:
-        yield Remark("stall", f"held up {_count(len(victims), 'other span', 'other spans')}", tuple(victims))
+        yield Remark("stall", f"held up {_count(len(victims), 'other span', 'other spans')}:", tuple(victims))
     exposed, culprits = facts.exposed(record), facts.culprits(record)
     if exposed is not None or culprits:
         at_most = "" if exposed is None else f" for {format_duration(exposed)} at most"
@@ -137,6 +141,12 @@ def _wait(record: SpanRecord) -> Iterator[Remark]:
         told += f", behind {_count(ahead, 'other', 'others')}" if type(ahead) is int and ahead > 0 else ""
         holders = facts.ids(get("prela.wait.held_by"))
         yield Remark("waiting", told + (", held by" if holders else ""), holders)
+
+
+def _queued(record: SpanRecord) -> Iterator[Remark]:
+    queued = facts.seconds(record.attributes.get("prela.time.queued"))
+    if queued is not None and queued >= _QUEUED_FROM:
+        yield Remark("waiting", f"waited {format_duration(queued)} until a thread took it up")
 
 
 def _links(record: SpanRecord) -> Iterator[Remark]:

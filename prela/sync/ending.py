@@ -11,14 +11,14 @@ import threading
 from contextlib import suppress as ignoring
 from time import monotonic
 
-from prela.aio.process import process
+from prela.aio.process import Host, process
 from prela.core import log
 from prela.core.buffer import EXIT_DEADLINE
+from prela.core.outage import spans_were
 from prela.core.recording import start_under
 from prela.sync.bridge import Bridge
 
 _exit_timeout = 5.0
-_is_ending = False
 
 
 def set_exit_timeout(seconds: float) -> None:
@@ -30,22 +30,29 @@ def set_exit_timeout(seconds: float) -> None:
 def drain_at_exit() -> None:
     """Export what is left, wait no longer than the deadline, and go on exporting what ends even later."""
     deadline = monotonic() + _exit_timeout
+    process.on_take_over = _rest_at_once
     hosts = [host for host in process.running_hosts() if isinstance(host, Bridge)]
     current = process.host
     try:
         before = process.statistics().dropped.get(EXIT_DEADLINE, 0)
         if isinstance(current, Bridge) and current not in hosts:
             hosts.append(current)
-        for host in hosts:
-            host.rest(max(0.01, deadline - monotonic()), EXIT_DEADLINE)
+        slow = [host for host in hosts if not host.rest(max(0.01, deadline - monotonic()), EXIT_DEADLINE)]
         _give_up_what_is_in_loops_of_others()
         lost = process.statistics().dropped.get(EXIT_DEADLINE, 0) - before
-        if lost:
-            log.warn("prela: %d spans were not exported within %g s of the exit (exit_deadline)", lost, _exit_timeout)
+        if lost and not any("console" in host.exporters for host in slow):  # it may hold stderr, that nobody reads
+            told = "prela: %s not exported within %g s of the exit (exit_deadline)"
+            log.warn(told, spans_were(lost), _exit_timeout)
         if isinstance(current, Bridge):
             _tell_where(current)
     except BaseException as error:
         _give_up_for(error)
+
+
+def _rest_at_once(host: Host) -> None:
+    """Tracing was set up by a hook that runs after ours: what ends under it is exported as it ends."""
+    if isinstance(host, Bridge):
+        host.rest(_exit_timeout, EXIT_DEADLINE)
 
 
 def _give_up_what_is_in_loops_of_others() -> None:
@@ -63,14 +70,15 @@ def _give_up_for(error: BaseException) -> None:
         if isinstance(host, Bridge):
             host.abandon(EXIT_DEADLINE)
     lost = process.statistics().dropped.get(EXIT_DEADLINE, 0)
-    log.warn("prela: %s ended the wait for exports; %d spans were lost", type(error).__name__, lost)
+    log.warn("prela: %s ended the wait for exports; %s lost", type(error).__name__, spans_were(lost))
 
 
 def _tell_where(host: Bridge) -> None:
     """On a terminal, say where the traces are; elsewhere say nothing."""
     path = getattr(host.exporters.get("file"), "path", None)
-    if path is not None and sys.stderr is not None and sys.stderr.isatty():
-        print(f"prela: traces in {path}", file=sys.stderr)
+    with ignoring(Exception):  # it may be closed, or be anything that has a method `write`
+        if path is not None and sys.stderr is not None and sys.stderr.isatty():
+            print(f"prela: traces in {path}", file=sys.stderr)
 
 
 def drain_in_child_process() -> None:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final, TextIO
 
+from prela.record.jsonl import CheckedRecords
 from prela.record.model import SpanRecord
 from prela.record.text import lines
 from prela.record.tree import forest
@@ -30,14 +31,16 @@ class ConsoleExporter:
         if self._pid != os.getpid():
             self._open, self._held, self._pid = {}, 0, os.getpid()  # what was open at a fork is the parent's to print
         finished = []
-        for record in spans:
+        below_others = spans.local_roots if isinstance(spans, CheckedRecords) else ()
+        for place, record in enumerate(spans):
             self._open.setdefault(record.trace_id, []).append(record)
             self._held += 1
-            if record.parent_span_id is None:
+            if record.parent_span_id is None or place in below_others:
                 finished.append(record.trace_id)
-        late = [trace_id for trace_id in self._open if trace_id in self._printed and trace_id not in finished]
-        for trace_id in [*finished, *late]:
+        for trace_id in finished:
             self._print(trace_id)
+        for trace_id in [trace_id for trace_id in self._open if trace_id in self._printed]:
+            self._print(trace_id, late=True)
         while self._held > _HELD_SPANS:
             self._print(next(iter(self._open)))
 
@@ -46,17 +49,28 @@ class ConsoleExporter:
         for trace_id in list(self._open):
             self._print(trace_id)
 
-    def _print(self, trace_id: str) -> None:
+    def _print(self, trace_id: str, *, late: bool = False) -> None:
         records = self._open.pop(trace_id, [])
         self._held -= len(records)
         if not records:
             return
-        late = trace_id in self._printed
         self._printed.append(trace_id)
         stream = self._stream or sys.stderr
         ascii_only = "utf" not in (getattr(stream, "encoding", None) or "ascii").lower()
         heading = f"trace {trace_id[:8]} ({records[0].service_name})" + (", late:" if late else "")
         text = [heading, *(line for root in forest(records) for line in lines(root, ascii_only=ascii_only))]
         encoding = getattr(stream, "encoding", None) or "ascii"
-        stream.write("\n".join(text).encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        _write(stream, ("\n".join(text) + "\n").encode(encoding, "backslashreplace"), encoding)
+
+
+def _write(stream: TextIO, text: bytes, encoding: str) -> None:
+    """Write all of it. To the real stderr past its lock: where nobody reads that, who holds the lock is stuck, and so
+    would be the end of the program, which flushes it."""
+    if stream is not sys.__stderr__:
+        stream.write(text.decode(encoding))
         stream.flush()
+        return
+    stream.flush()
+    left = memoryview(text)
+    while left:
+        left = left[os.write(stream.fileno(), left) :]

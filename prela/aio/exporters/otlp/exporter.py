@@ -51,6 +51,8 @@ class _Batch(msgspec.Struct):
     parts: deque[_Part]
     lost: int = 0
     reason: str = ""
+    is_refused: bool = False
+    """Whether a request was refused as a whole, and not for single spans of it."""
 
 
 class OtlpExporter:
@@ -128,7 +130,7 @@ class OtlpExporter:
         while batch.parts:
             await self._send_next(batch)
         self._batch = None
-        if batch.reason and batch.lost >= len(spans):  # also of an empty batch, which asks whether one is taken
+        if batch.is_refused and batch.lost >= len(spans):  # also of an empty batch, which asks whether one is taken
             raise RefusedError(batch.reason)
         if batch.lost:
             raise PartialExportError(batch.reason, lost=batch.lost)
@@ -157,6 +159,7 @@ class OtlpExporter:
         if verdict is Verdict.REFUSED:
             batch.reason = batch.reason or self._told(answer)
             batch.lost += len(part.records)
+            batch.is_refused = True
             return
         rejected, reason = self._rejected(answer, len(part.records) - part.body.refused)
         self._lose(batch, part.body.refused, "spans could not be encoded")
