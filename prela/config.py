@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from inspect import Parameter, signature
+from inspect import Parameter, iscoroutinefunction, signature
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -78,6 +78,8 @@ class Config(NamedTuple):
     dump_signal: signal.Signals | None
     inherited: RemoteContext
     """The trace and baggage that the process was started with, where they are to be gone on with."""
+    variables: frozenset[str]
+    """The names of the environment's variables that something of this was taken from."""
 
 
 def load(
@@ -168,6 +170,7 @@ def load(
         inherited=env.inherited()
         if _first(_flag("continue_trace", continue_trace), env.prela("PRELA_CONTINUE_TRACE", parse_boolean), False)
         else extract({}),
+        variables=frozenset(env.taken),
     )
 
 
@@ -251,8 +254,9 @@ def _sampler(sampler: Any, sample_rate: float | None, env: Variables) -> Sampler
     if sampler is not None and sample_rate is not None:
         raise ConfigurationError("sample_rate", sample_rate, "either sampler or sample_rate, not both")
     if sampler is not None:
-        if isinstance(sampler, type) or not callable(getattr(sampler, "should_sample", None)):
-            raise ConfigurationError("sampler", sampler, "an object with a method `should_sample(request)`")
+        method = getattr(sampler, "should_sample", None)
+        if isinstance(sampler, type) or not callable(method) or iscoroutinefunction(method):
+            raise ConfigurationError("sampler", sampler, "an object with a plain method `should_sample(request)`")
         return sampler  # type: ignore[no-any-return]
     if sample_rate is not None:
         number = isinstance(sample_rate, int | float) and not isinstance(sample_rate, bool)
@@ -321,8 +325,8 @@ def _redact(redact: Any) -> Redact | None:
     """`redact(key, value)`, made from a function of the value alone where that is what it is."""
     if redact is None:
         return None
-    allowed = "a function redact(key, value) or redact(value) that returns what is recorded instead"
-    if not callable(redact):
+    allowed = "a plain function redact(key, value) or redact(value) that returns what is recorded instead"
+    if not callable(redact) or iscoroutinefunction(redact):
         raise ConfigurationError("redact", redact, allowed)
     try:
         parameters = list(signature(redact).parameters.values())
@@ -347,7 +351,8 @@ def _limits(limits: Any, env: Variables) -> Limits:
     elif isinstance(limits, Mapping) and set(limits) <= set(Limits._fields):
         chosen = defaults._replace(**limits)
     else:
-        raise ConfigurationError("limits", limits, f"a prela.Limits, or a mapping with keys of {Limits._fields}")
+        known = ", ".join(Limits._fields)
+        raise ConfigurationError("limits", limits, f"a prela.Limits, or a mapping with keys of {known}")
     for name, value in chosen._asdict().items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ConfigurationError(f"limits.{name}", value, "a whole number above 0")

@@ -130,7 +130,8 @@ async def flush(timeout: float = 30.0) -> bool:
     from prela.aio.waking import answered_within
 
     pending = process.request_flush()
-    return await answered_within(pending.answers, timeout) and pending.went_well(process.losses())
+    in_time = await answered_within(pending.answers, blocking.seconds_to_wait(timeout))
+    return in_time and pending.went_well(process.losses())
 
 
 async def shutdown(timeout: float = 5.0) -> bool:

@@ -15,6 +15,7 @@ T = TypeVar("T")
 
 LONGEST: Final = 86_400.0
 """Seconds; what is longer was not meant."""
+_LONGEST_SHOWN: Final = 300
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 
@@ -23,7 +24,16 @@ class ConfigurationError(ValueError):
     """A setting that cannot be used; says which, its value, and what is allowed."""
 
     def __init__(self, name: str, value: object, allowed: str) -> None:
-        super().__init__(f"prela: {name} is {value!r}; allowed is {allowed}")
+        super().__init__(f"prela: {name} is {_shown(value)}; allowed is {allowed}")
+
+
+def _shown(value: object) -> str:
+    """A value as its repr, in at most 300 characters."""
+    try:
+        text = repr(value)
+    except Exception:
+        text = f"an object of the type {type(value).__name__}"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 1]}…"
 
 
 class BadValueError(Exception):
@@ -35,9 +45,19 @@ class Variables:
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = variables
+        self.taken: set[str] = set()
+        """The names of those that something was taken from."""
 
     def text(self, name: str) -> str | None:
+        return self._taken(name, self._read(name))
+
+    def _read(self, name: str) -> str | None:
         return self._variables.get(name, "").strip() or None
+
+    def _taken(self, name: str, value: T) -> T:
+        if value is not None:
+            self.taken.add(name)
+        return value
 
     def inherited(self) -> RemoteContext:
         """What an environment carries (OpenTelemetry, "Environment Variables as Context Propagation Carriers")."""
@@ -45,20 +65,20 @@ class Variables:
         return extract({name: value for name in names if (value := self.text(name.upper()))})
 
     def prela(self, name: str, parse: Callable[[str], T]) -> T | None:
-        value = self.text(name)
+        value = self._read(name)
         if value is None:
             return None
         try:
-            return parse(value)
+            return self._taken(name, parse(value))
         except BadValueError as bad:
             raise ConfigurationError(name, value, str(bad)) from None
 
     def otel(self, name: str, parse: Callable[[str], T]) -> T | None:
-        value = self.text(name)
+        value = self._read(name)
         if value is None:
             return None
         try:
-            return parse(value)
+            return self._taken(name, parse(value))
         except BadValueError as bad:
             log.warn("prela: %s is %r and was ignored; allowed is %s", name, value, bad)
             return None

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +201,59 @@ def test_doctor_says_where_each_value_is_from(folder: Path) -> None:
     assert values["capture_content"] == ["False", "PRELA_CAPTURE_CONTENT"]
     assert values["batch_size"] == ["512", "default"]
     assert "traces can be written" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("variables", "setting", "source"),
+    [
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service.name=shop"}, "service_name", "OTEL_RESOURCE_ATTRIBUTES"),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "a=1", "OTEL_SERVICE_NAME": "b"}, "service_name", "OTEL_SERVICE_NAME"),
+        ({"OTEL_BSP_SCHEDULE_DELAY": "abc"}, "export_delay", "default"),
+        ({"OTEL_TRACES_SAMPLER": "nonsense"}, "sampler", "default"),
+        (
+            {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.5"},
+            "sampler",
+            "OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG",
+        ),
+        ({"OTEL_BSP_MAX_QUEUE_SIZE": "100"}, "limits", "OTEL_BSP_MAX_QUEUE_SIZE"),
+        ({"PRELA_SPOOL": "1", "PRELA_SPOOL_DIR": "s"}, "spool", "PRELA_SPOOL, PRELA_SPOOL_DIR"),
+    ],
+)
+def test_doctor_names_the_variables_that_were_taken_and_no_others(
+    variables: dict[str, str], setting: str, source: str, folder: Path
+) -> None:
+    rows = run(folder, "doctor", **variables).stdout.splitlines()
+    (row,) = [row for row in rows if row.startswith(setting)]
+    assert row.rstrip().endswith(f"  {source}")
+
+
+@pytest.mark.parametrize(
+    ("command", "variables", "expected"),
+    [
+        ("list 2>&-", {}, 0),
+        ("list >&-", {}, 0),
+        ("last >/dev/full", {}, 1),
+        ("last", {"PYTHONIOENCODING": "ascii"}, 0),
+        ("last", {"COLUMNS": "0"}, 0),
+    ],
+)
+def test_streams_that_are_closed_full_or_narrow_cost_no_more_than_themselves(
+    command: str, variables: dict[str, str], expected: int, folder: Path
+) -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m prela {command}",
+        shell=True,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, "PRELA_TRACE_DIR": str(folder), **variables},
+    )
+    assert done.returncode == expected
+    assert "Traceback" not in done.stderr
+    if expected:
+        assert done.stderr.startswith("prela: ") and len(done.stderr.splitlines()) == 1
+    if command == "last":
+        assert "root 3" in done.stdout
 
 
 def test_doctor_fails_with_a_bad_value_and_with_a_folder_that_cannot_be_written(folder: Path, tmp_path: Path) -> None:

@@ -482,3 +482,40 @@ def test_where_the_spool_is(spool: object, variables: dict[str, str], folder: st
 def test_a_bad_word_for_the_spool_is_an_error() -> None:
     with pytest.raises(prela.ConfigurationError, match="PRELA_SPOOL is 'maybe'"):
         load(environ={"PRELA_SPOOL": "maybe"})
+
+
+class _AsyncSampler:
+    async def should_sample(self, request: object) -> bool:
+        return False
+
+
+async def _async_redact(value: object) -> object:
+    return value
+
+
+@pytest.mark.parametrize(("name", "value"), [("sampler", _AsyncSampler()), ("redact", _async_redact)])
+def test_what_is_called_for_each_span_cannot_be_async(name: str, value: object) -> None:
+    with pytest.raises(prela.ConfigurationError, match=f"{name} is .*; allowed is .* plain "):
+        load(**{name: value}, environ={})  # type: ignore[arg-type]
+
+
+def test_a_value_is_shown_as_far_as_it_can_be() -> None:
+    class Unprintable:
+        def __repr__(self) -> str:
+            raise RuntimeError
+
+    with pytest.raises(prela.ConfigurationError, match="sampler is an object of the type Unprintable"):
+        load(sampler=Unprintable(), environ={})  # type: ignore[arg-type]
+    with pytest.raises(prela.ConfigurationError) as raised:
+        load(exporter="x" * 100_000, environ={})
+    assert len(str(raised.value)) < 500
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("timeout", [math.nan, None])
+async def test_a_timeout_that_is_no_number_is_none_and_none_is_no_end(timeout: Any) -> None:
+    tracer = prela.init("test", "memory")
+    with tracer.span("span"):
+        pass
+    assert await prela.flush(timeout) is (timeout is None)
+    assert prela.sync.flush(None) is True  # type: ignore[arg-type]

@@ -65,3 +65,17 @@ def test_spans_whose_root_never_comes_are_printed_at_the_end(spans: Recorder) ->
     stream = io.StringIO()
     _print(spans, stream, ["child"])
     assert "child" in stream.getvalue()
+
+
+def test_the_spans_below_another_process_are_printed_as_they_end() -> None:
+    stream = Utf8()
+    tracer = prela.init("test", ConsoleExporter(stream))
+    for number in range(2):
+        with prela.attach({"traceparent": f"00-{'1' * 32}-{'2' * 16}-01"}), tracer.span(f"request {number}") as span:
+            if number:
+                span.add_event("of a span that has details")
+            with tracer.span("work"):
+                pass
+        assert prela.sync.flush()
+        assert stream.getvalue().count("work") == number + 1
+    assert "late" not in stream.getvalue()

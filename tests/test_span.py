@@ -230,6 +230,28 @@ def test_attributes_of_events_have_the_limits_of_a_span(tracer: prela.Tracer) ->
     assert record.attributes == {"prela.cuts": 1}
 
 
+def test_names_of_what_an_event_or_a_link_has_are_cut_and_charged(tracer: prela.Tracer) -> None:
+    with recording() as spans:
+        with tracer.span("other") as other, tracer.span("span") as span:
+            span.add_event("event", {"k" * 5_000: 1})
+            span.add_link(other, {"k" * 5_000: 1})
+            assert span._extra_bytes() > 2_048
+    record = spans["span"]
+    assert [[*record.events[0].attributes], [*record.links[0].attributes]] == [["k" * 1_023 + "…"]] * 2
+
+
+def test_a_kind_is_recorded_as_a_plain_text_whatever_class_of_text_it_is(tracer: prela.Tracer) -> None:
+    class Safe(str):
+        def __str__(self) -> str:
+            return self
+
+    with recording() as spans:
+        with tracer.span(Safe("span"), Safe("type"), kind=Safe("client")):
+            pass
+    record = spans["span"]
+    assert [type(text) for text in (record.name, record.span_type, record.kind)] == [str, str, str]
+
+
 def test_how_a_span_ended_is_told_past_every_limit(tracer: prela.Tracer) -> None:
     with recording(limits={"events": 1, "attributes": 16}) as spans:
         with pytest.raises(ExceptionGroup), tracer.span("span") as span:

@@ -8,6 +8,7 @@ import json
 import math
 import pathlib
 import uuid
+from array import array
 from collections import OrderedDict, defaultdict, deque, namedtuple
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -464,3 +465,24 @@ def test_a_large_container_costs_no_more_than_its_bound(tracer: prela.Tracer, pr
     for name in ("deque", "keys"):
         assert prela_spans["span"].attributes[name] == [*range(10_000), "[90000 more items cut]"]
     assert prela_spans["span"].attributes["prela.cuts"] == 2
+
+
+def test_a_view_of_memory_is_its_bytes_and_one_that_is_gone_costs_itself_only() -> None:
+    numbers = memoryview(array("d", [1.0] * 100_000))
+    gone = memoryview(b"x")
+    gone.release()
+    taken = snapshot({"view": memoryview(b"abc"), "scalar": memoryview(b"a").cast("B", ()), "gone": gone, "n": numbers})
+    assert (taken["view"], taken["scalar"]) == (b"abc", b"a")
+    assert "ValueError" in taken["gone"]
+    assert len(taken["n"]) == 65_536
+
+
+def test_a_repr_that_is_no_plain_string_is_made_one() -> None:
+    class Text(str):
+        pass
+
+    class Odd:
+        def __repr__(self) -> str:
+            return Text("odd")
+
+    assert type(snapshot(Odd())) is str

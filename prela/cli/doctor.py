@@ -1,8 +1,8 @@
 """The command `doctor`: the configuration in force, and whether it works here."""
 
-import os
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from fnmatch import fnmatch
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,15 +22,16 @@ _VARIABLES: Final = {
     "service_name": ("PRELA_SERVICE_NAME", "OTEL_SERVICE_NAME"),
     "exporters": ("PRELA_EXPORTER",),
     "trace_dir": ("PRELA_TRACE_DIR",),
-    "sampler": ("PRELA_SAMPLE_RATE", "OTEL_TRACES_SAMPLER"),
+    "sampler": ("PRELA_SAMPLE_RATE", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"),
     "resource": ("OTEL_RESOURCE_ATTRIBUTES",),
     "auto_instrument": ("PRELA_AUTO_INSTRUMENT",),
     "capture_content": ("PRELA_CAPTURE_CONTENT",),
+    "limits": ("OTEL_BSP_MAX_QUEUE_SIZE",),
     "export_delay": ("OTEL_BSP_SCHEDULE_DELAY",),
     "batch_size": ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE",),
     "export_timeout": ("OTEL_BSP_EXPORT_TIMEOUT",),
-    "otlp": ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
-    "spool": ("PRELA_SPOOL",),
+    "otlp": ("OTEL_EXPORTER_OTLP_*", "PRELA_OTLP_CANCELLED_AS"),
+    "spool": ("PRELA_SPOOL", "PRELA_SPOOL_DIR"),
     "insight": ("PRELA_INSIGHT",),
     "stall_threshold": ("PRELA_STALL_THRESHOLD",),
     "dump_signal": ("PRELA_DUMP_SIGNAL",),
@@ -38,7 +39,7 @@ _VARIABLES: Final = {
     "disabled": ("OTEL_SDK_DISABLED",),
     "debug": ("PRELA_DEBUG",),
 }
-"""What each setting is read from, the strongest first."""
+"""What each setting is read from."""
 _OPTIONAL: Final = {
     "openai": "openai",
     "trio": "trio",
@@ -86,9 +87,13 @@ def _value(config: Config, name: str, trace_dir: Path | None) -> tuple[str, str]
         shown = "no trace" if value.parent is None else f"trace {value.parent.trace_id}"
     if name == "dump_signal" and value is not None:
         shown = value.name
+    known_by = _VARIABLES[name]
+    if name == "service_name" and config.variables.isdisjoint(known_by) and "service.name" in config.resource:
+        known_by = _VARIABLES["resource"]
     if name == "trace_dir" and trace_dir is not None:
         return shown, "--trace-dir"
-    return shown, next((variable for variable in _VARIABLES[name] if os.environ.get(variable)), "default")
+    found = sorted(name for name in config.variables if any(fnmatch(name, known) for known in known_by))
+    return shown, ", ".join(found) or "default"
 
 
 def installed_version(name: str) -> str:

@@ -61,7 +61,7 @@ class Snapshot:
             return self._integer(value)  # type: ignore[arg-type]
         if kind in _ATOMS:
             return value
-        if kind is bytes or kind is bytearray or kind is memoryview:
+        if kind is bytes or kind is bytearray:
             return self._bytes(value)  # type: ignore[arg-type]
         return self._nested(value)
 
@@ -78,7 +78,7 @@ class Snapshot:
             return f"[an integer of {number.bit_length()} bits]"
         return number
 
-    def _bytes(self, data: bytes | bytearray | memoryview) -> bytes:
+    def _bytes(self, data: bytes | bytearray) -> bytes:
         kept = bytes(data[: self._string_limit])
         self.cuts += len(data) > self._string_limit
         self.size += len(kept)
@@ -138,6 +138,8 @@ class Snapshot:
     def _foreign(self, value: Any) -> Any:
         """A value of a type that is not ours: by what it says of itself, else by its repr."""
         kind = type(value)
+        if kind is memoryview:
+            return self._bytes(value.tobytes())
         if isinstance(value, _enum_type()):
             return self.take(value.value)  # type: ignore[attr-defined]
         if isinstance(value, str):
@@ -204,7 +206,7 @@ def _type_name(value: object) -> str:
 
 def _safe_repr(value: object) -> str:
     try:
-        return repr(value)
+        return str.__str__(repr(value))  # exactly a str, of whatever class of it a repr is
     except Exception as error:
         return f"<{_type_name(value)}: {type(error).__name__} in __repr__>"
 

@@ -8,6 +8,13 @@ from prela.core import log
 from prela.sync.bridge import Bridge
 
 
+def seconds_to_wait(timeout: float | None) -> float:
+    """So many, none for what is no number, and as many as can be for None."""
+    if timeout is None:
+        return threading.TIMEOUT_MAX
+    return min(timeout, threading.TIMEOUT_MAX) if timeout > 0 else 0.0
+
+
 def flush(timeout: float = 30.0) -> bool:
     """Wait until all that has ended so far is exported; the same as `await prela.flush()`, for code without a loop.
 
@@ -21,7 +28,7 @@ def flush(timeout: float = 30.0) -> bool:
     """
     if _would_wait_for_itself("flush", process.running_hosts()):
         return False
-    timeout = min(timeout, threading.TIMEOUT_MAX)
+    timeout = seconds_to_wait(timeout)
     deadline = monotonic() + timeout
     pending = process.request_flush()
     try:
@@ -43,7 +50,7 @@ def shutdown(timeout: float = 5.0) -> bool:
         Whether everything was exported: what lies in a spool was not. False, with a word in the log, on the worker's
         own loop; the block of `open_tracer` ends what it began.
     """
-    timeout = min(timeout, threading.TIMEOUT_MAX)
+    timeout = seconds_to_wait(timeout)
     hosts = process.running_hosts()
     if _would_wait_for_itself("shutdown", hosts):
         return False
