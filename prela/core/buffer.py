@@ -204,11 +204,6 @@ class Buffer:
         self._closed = reason
         self.settle()
 
-    def reopen(self, on_offer: Callable[[], object]) -> None:
-        """Take spans again, calling `on_offer` after each."""
-        self._closed = None
-        self.watch(on_offer)
-
     def give_up(self, reason: str) -> None:
         """Close under `reason`, and drop what is queued under the same."""
         self.close(reason)

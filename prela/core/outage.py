@@ -18,12 +18,11 @@ class Outage:
 
     __slots__ = ("_begun", "_last", "_quiet", "_reported", "_seen")
 
-    def __init__(self, told: Mapping[str, int] | None = None, quiet: float = 0.0) -> None:
-        """`told` are the totals that were spoken of before."""
+    def __init__(self, quiet: float = 0.0) -> None:
         self._quiet = quiet
         self._last = 0.0
-        self._seen: dict[str, int] = dict(told or {})
-        self._reported: dict[str, int] = dict(told or {})
+        self._seen: dict[str, int] = {}
+        self._reported: dict[str, int] = {}
         self._begun = False
 
     def begins(self, dropped: Mapping[str, int]) -> bool:

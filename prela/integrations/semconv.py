@@ -2,12 +2,10 @@
 
 From OpenTelemetry's GenAI semantic conventions (`open-telemetry/semantic-conventions-genai`, main as of 9 October 2026;
 all of `gen_ai.*` and `openai.*` has the status Development there) and its general attributes (1.44, stable). What those
-have no name for is under `prela.`.
+have no name for is under `prela.`. As of 2026-10-09.
 """
 
 from typing import Final
-
-VERSION: Final = "semantic-conventions-genai 2026-10-09"
 
 OPERATION: Final = "gen_ai.operation.name"
 PROVIDER: Final = "gen_ai.provider.name"
