@@ -2,7 +2,7 @@
 
 From OpenTelemetry's GenAI semantic conventions (`open-telemetry/semantic-conventions-genai`, main as of 9 October 2026;
 all of `gen_ai.*` and `openai.*` has the status Development there) and its general attributes (1.44, stable). What those
-have no name for is under `prela.`. As of 2026-10-09.
+have no name for is under `prela.`.
 """
 
 from typing import Final
