@@ -86,7 +86,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 def test_it_says_where_it_is_and_ends_well_on_ctrl_c(start: Start, tmp_path: Path) -> None:
     server = start()
-    assert server.said == f"the traces in traces: http://127.0.0.1:{server.port}/\n"
+    assert server.said == f"the traces in {tmp_path / 'traces'}: http://127.0.0.1:{server.port}/\n"
     response, body = server.get("/api/traces")
     assert (response.status, json.loads(body)["traces"]) == (200, [])
     write(tmp_path / "traces", [record("root")])
