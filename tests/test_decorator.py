@@ -256,6 +256,23 @@ def test_methods_of_every_kind_are_traced_and_never_record_self_or_cls(prela_spa
     ]
 
 
+def test_what_is_called_self_or_cls_is_never_recorded_whatever_became_of_the_method(prela_spans: Recorder) -> None:
+    class Renamed:
+        @prela.trace("new", capture_args=True)
+        def __new__(cls, x: int) -> Any:
+            return super().__new__(cls)
+
+        @prela.trace("renamed", capture_args=True)
+        def before(self, x: int) -> int:
+            return x
+
+        after = before
+        del before
+
+    assert Renamed(1).after(2) == 2
+    assert [record.attributes for record in prela_spans.records] == [{"args.x": 1}, {"args.x": 2}]
+
+
 def test_a_method_that_is_bound_already_has_no_self_among_its_arguments(prela_spans: Recorder) -> None:
     class Plain:
         def method(self, x: int) -> int:

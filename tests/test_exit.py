@@ -205,6 +205,25 @@ def test_a_sigterm_without_a_handler_costs_at_most_what_was_not_exported(run_pro
     assert done.names == named("span", 10)
 
 
+def test_what_tail_sampling_holds_is_all_exported_at_the_end(run_program: RunProgram) -> None:
+    done = run_program(
+        program(
+            """
+            import prela
+            tracer = prela.init("test", tail_sampling=prela.TailSampling(rate=0))
+            try:
+                with tracer.span("root"):
+                    spans(2_000)
+                    raise ValueError
+            except ValueError:
+                pass
+            """
+        )
+    )
+    assert_quiet(done)
+    assert len(done.names) == 2_001
+
+
 def test_a_thread_that_goes_on_tracing_does_not_put_off_the_end(run_program: RunProgram) -> None:
     done = run_program(
         program(

@@ -17,6 +17,7 @@ import pytest
 
 import prela
 from prela.aio import open_tracer
+from prela.aio.process import process
 from prela.aio.waking import answered
 from prela.core import log
 from prela.core.buffer import Buffer
@@ -1204,6 +1205,26 @@ async def test_a_cancelled_scope_around_open_tracer_loses_nothing() -> None:
     assert scope.cancelled_caught
     assert exporter.names == [*named("span", 10), "cancelled", "cleanup 0"]
     assert exporter.closed == 1
+
+
+async def test_a_task_that_is_cancelled_as_it_enters_open_tracer_is_cancelled_and_tracing_is_off(
+    anyio_backend_name: str,
+) -> None:
+    if anyio_backend_name != "asyncio":
+        return  # on trio a scope cancels, which is shielded while it is entered
+    entered: list[None] = []
+
+    async def use() -> None:
+        async with open_tracer("test", Keeping()):
+            entered.append(None)
+            await asyncio.sleep(10)
+
+    task = asyncio.create_task(use())
+    await asyncio.sleep(0)
+    task.cancel()
+    with anyio.fail_after(5), pytest.raises(asyncio.CancelledError):
+        await task
+    assert process.host is None
 
 
 async def test_a_deadline_around_open_tracer_is_a_timeout_error_as_ever() -> None:

@@ -5,6 +5,7 @@ import gc
 import opcode
 import sys
 import warnings
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from types import FrameType
@@ -185,6 +186,56 @@ async def test_an_unsampled_root_uncovers_no_span_that_was_left_below_it(tracer:
         async with anyio.create_task_group() as group:
             group.start_soon(later)
     assert spans["later"].parent_span_id is None
+
+
+def test_an_unsampled_root_that_was_left_stays_so_when_others_are_left_below_it(tracer: prela.Tracer) -> None:
+    with recording(sampler=ButFor()):
+        a, b, c = (tracer.span(name, parent=None) for name in ("a", "unsampled", "unsampled"))
+        for span in (a, b, c):
+            span.__enter__()
+        for span in (b, a, c):
+            span.__exit__(None, None, None)
+        assert prela.get_current_span() is NO_SPAN
+
+
+@pytest.mark.parametrize("explicit", ["span", "start_span"])
+def test_whatever_is_below_an_unsampled_root_is_of_its_trace(explicit: str, tracer: prela.Tracer) -> None:
+    with recording(sample_rate=0.0) as spans, tracer.span("root") as root, tracer.span("child") as child:
+        below = getattr(tracer, explicit)("below", parent=child)
+        with below:
+            assert below.context.trace_id == prela.get_current_span().context.trace_id == root.context.trace_id
+    assert spans.records == []
+
+
+async def test_tasks_that_steps_started_keep_no_chain_of_contexts(tracer: prela.Tracer, prela_spans: Recorder) -> None:
+    alive: list[weakref.ref[Any]] = []
+
+    class Payload:
+        pass
+
+    variable: contextvars.ContextVar[Any] = contextvars.ContextVar("payload")
+
+    @prela.trace("pages")
+    async def pages() -> AsyncIterator[int]:
+        variable.set(payload := Payload())
+        alive.append(weakref.ref(payload))
+        del payload
+        if len(alive) < 20:
+            group.start_soon(read)
+        yield 1
+
+    async def read() -> None:
+        variable.set(None)
+        async for _ in pages():
+            pass
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(read)
+        while len(alive) < 20:
+            await anyio.lowlevel.checkpoint()
+        await anyio.lowlevel.checkpoint()
+        gc.collect()
+        assert sum(reference() is not None for reference in alive) < 10
 
 
 def interrupted_at(number: int, program: Callable[[], object]) -> bool:

@@ -91,7 +91,7 @@ class OpenTracer:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._group: anyio.abc.TaskGroup
-        self._host: _LoopHost | None
+        self._host: _LoopHost | None = None
 
     async def __aenter__(self) -> Tracer:
         self._group = anyio.create_task_group()
@@ -101,6 +101,8 @@ class OpenTracer:
             with anyio.CancelScope(shield=True):
                 await self._begun()
         except BaseException:
+            if self._host is not None:
+                await self._end(self._host)
             self._group.cancel_scope.cancel()
             await self._group.__aexit__(None, None, None)
             raise
@@ -115,7 +117,7 @@ class OpenTracer:
     def _start_host(
         self, settings: Settings, exporters: dict[str, Any], make_worker: "Callable[[Settings], Worker]"
     ) -> _LoopHost:
-        host = _LoopHost(settings, exporters, make_worker)
+        self._host = host = _LoopHost(settings, exporters, make_worker)
         self._group.start_soon(host.run, name="prela.worker")
         if settings.insight is not None:
             settings.insight.attach()

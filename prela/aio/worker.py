@@ -199,7 +199,7 @@ class Worker:
             self._answer()
             self._speak_of_losses()
             if self._is_idle():
-                if self._stopping and not self.buffer.queue:
+                if self._stopping and self._nothing_waits():
                     break
                 if self._may_rest():
                     await self._rest()
@@ -256,7 +256,11 @@ class Worker:
             return False
         if self._rest_target is None:
             self._rest_target = self.outcomes.taken + len(self.buffer.queue)
-        return not self.buffer.queue or self._reached() >= self._rest_target
+        return self._nothing_waits() or self._reached() >= self._rest_target
+
+    def _nothing_waits(self) -> bool:
+        """Whether every span that has ended is in a batch, or held back by tail sampling."""
+        return not self.buffer.queue and (self._tail is None or not self._tail.ready)
 
     def _is_due(self) -> bool:
         """Whether a batch should leave now."""

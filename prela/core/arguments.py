@@ -19,7 +19,7 @@ def argument_namer(func: Any, method: bool | None) -> Callable[..., Mapping[str,
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         named = dict(bound.arguments)
-        if may_hide and first is not None and (method or (args and _is_owner(args[0], func))):
+        if may_hide and first is not None and (method or (args and _is_owner(args[0], func, first.name))):
             hidden = named.pop(first.name, ())
             if first.kind is first.VAR_POSITIONAL:
                 named[first.name] = hidden[1:]
@@ -36,12 +36,15 @@ def _is_in_class(func: Any) -> bool:
     return bool(outer) and not outer.endswith("<locals>") and not inspect.ismethod(func)
 
 
-def _is_owner(argument: object, func: Any) -> bool:
+def _is_owner(argument: object, func: Any, called: str) -> bool:
     """Whether an argument is the object, or the class, that a function is a method of: a static method of its class may
-    have been made of it after it was traced."""
+    have been made of it after it was traced. `called`: what the function calls the argument, where its class does not
+    know it by its own name."""
     name = func.__name__
+    if name == "__new__":  # which Python makes a static method
+        return True
     for base in (*(argument.__mro__ if isinstance(argument, type) else ()), *type(argument).__mro__):
         for spelled in (name, f"_{base.__name__.lstrip('_')}{name}"):
             if spelled in vars(base):
                 return not isinstance(vars(base)[spelled], staticmethod)
-    return False
+    return called in ("self", "cls")

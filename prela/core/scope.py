@@ -75,6 +75,6 @@ class Scope:
                 self._inside.update(inside or {})
             step.is_over = True
             step.before.clear()  # what was started in the step may go on, and keeps it
-            step.inside = None
+            step.inside = step.token = None
         except Exception as error:
             log.failed("leaving a step", error)

@@ -180,8 +180,9 @@ class Tracer:
         if chosen is None and parent is CURRENT:
             chosen = settings.parent
         if isinstance(chosen, UnsampledRoot | UnsampledChild):
-            next(chosen.descendants if isinstance(chosen, UnsampledRoot) else settings.unsampled_counter)
-            return UNSAMPLED if chosen is current else unsampled_apart(chosen, settings.unsampled_class)
+            root = current if isinstance(chosen, UnsampledChild) and isinstance(current, UnsampledRoot) else chosen
+            next(root.descendants if isinstance(root, UnsampledRoot) else settings.unsampled_counter)
+            return UNSAMPLED if root is current else unsampled_apart(root, settings.unsampled_class)
         if isinstance(chosen, Span) and not isinstance(chosen, SilentSpan) and chosen._is_started:
             trace, local_parent = self._trace_below(chosen, settings)
         else:

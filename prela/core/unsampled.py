@@ -61,7 +61,8 @@ class UnsampledRoot(SilentSpan):
         self._be_passed_over()
 
     def _settle_when_left(self) -> None:
-        self.__class__ = self._settling_class
+        if not self.is_left:
+            self.__class__ = self._settling_class
 
     @property
     def context(self) -> SpanContext:

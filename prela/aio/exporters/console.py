@@ -1,6 +1,7 @@
 """Prints each trace as a tree when its root has ended; spans that end after their root are printed apart."""
 
 import os
+import select
 import sys
 from collections import deque
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from prela.record.tree import forest
 _HELD_SPANS: Final = 10_000
 """Spans kept while their roots are open; past this the oldest trace is printed as far as it has come."""
 _REMEMBERED_TRACES: Final = 1_000
+_PATIENCE: Final = 30.0
+"""Seconds to wait for a stderr that does not block, and takes nothing more."""
 
 
 class ConsoleExporter:
@@ -66,11 +69,19 @@ class ConsoleExporter:
 def _write(stream: TextIO, text: bytes, encoding: str) -> None:
     """Write all of it. To the real stderr past its lock: where nobody reads that, who holds the lock is stuck, and so
     would be the end of the program, which flushes it."""
-    if stream is not sys.__stderr__:
+    try:
+        descriptor = stream.fileno() if stream is sys.__stderr__ else None
+    except (OSError, ValueError, AttributeError):  # something else was put in its place
+        descriptor = None
+    if descriptor is None:
         stream.write(text.decode(encoding))
         stream.flush()
         return
     stream.flush()
     left = memoryview(text)
     while left:
-        left = left[os.write(stream.fileno(), left) :]
+        try:
+            left = left[os.write(descriptor, left) :]
+        except BlockingIOError:  # somebody made it so, and reads slowly
+            if not select.select([], [descriptor], [], _PATIENCE)[1]:
+                raise
