@@ -15,7 +15,7 @@ from prela.aio.batch import Batch, Loss
 from prela.aio.cancellation import is_being_cancelled
 from prela.aio.daemon import DaemonCaller
 from prela.aio.exporter import PartialExportError, RetryableExportError
-from prela.aio.waking import outlive_the_others
+from prela.aio.pacing import outlive_the_others
 from prela.core import log
 from prela.core.buffer import EXPORT_FAILED, QUEUE_FULL, REJECTED
 from prela.core.outage import Outage

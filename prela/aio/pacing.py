@@ -4,7 +4,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from prela.core import log
 
 if TYPE_CHECKING:
     from prela.record.model import SpanRecord
@@ -74,3 +76,21 @@ def chunks(records: "Sequence[SpanRecord]") -> "Iterator[Sequence[SpanRecord]]":
             begun = index + 1
     if begun < len(records):
         yield records[begun:]
+
+
+def outlive_the_others() -> None:
+    """Have the task that runs here not be cancelled with all others, as `asyncio.run` does at its end.
+
+    It is ended by whoever began it, who is among the others: the last spans are made while those are left.
+    """
+    from prela.aio.waking import is_asyncio
+
+    if is_asyncio():
+        import asyncio
+
+        task: Any = asyncio.current_task()
+        try:
+            asyncio._unregister_task(task)  # documented: "Extending asyncio"
+            task._log_destroy_pending = False
+        except Exception as error:
+            log.debug("prela: a task of ours is like any other: %s", error)

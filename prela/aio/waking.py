@@ -70,19 +70,3 @@ async def in_own_thread(function: Callable[[], bool]) -> bool:
     await answered(answer)
     thread.join()
     return answer.result()
-
-
-def outlive_the_others() -> None:
-    """Have the task that runs here not be cancelled with all others, as `asyncio.run` does at its end.
-
-    It is ended by whoever began it, who is among the others: the last spans are made while those are left.
-    """
-    if is_asyncio():
-        import asyncio
-
-        task: Any = asyncio.current_task()
-        try:
-            asyncio._unregister_task(task)  # documented: "Extending asyncio"
-            task._log_destroy_pending = False
-        except Exception as error:
-            log.debug("prela: a task of ours is like any other: %s", error)

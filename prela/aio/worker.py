@@ -18,7 +18,8 @@ from prela.aio.journal import Journal, takes_pending
 from prela.aio.losses import Losses
 from prela.aio.making import make_records
 from prela.aio.outcomes import Outcomes
-from prela.aio.waking import caller_into_this_loop, outlive_the_others
+from prela.aio.pacing import outlive_the_others
+from prela.aio.waking import caller_into_this_loop
 from prela.core import log
 from prela.core.buffer import EXPORT_FAILED, SHUTDOWN, Buffer
 from prela.core.context import suppress
