@@ -125,7 +125,7 @@ def load(
         if exporter is not None
         else env.prela("PRELA_EXPORTER", lambda value: _exporters("PRELA_EXPORTER", value)) or {"file": "file"}
     )
-    folder = _absolute(_folder(trace_dir) or env.text("PRELA_TRACE_DIR") or "traces")
+    folder = absolute(_folder(trace_dir) or env.text("PRELA_TRACE_DIR") or "traces")
     return Config(
         service_name=service_name
         or named
@@ -217,7 +217,7 @@ def _folder(trace_dir: Any) -> str | None:
     raise ConfigurationError("trace_dir", trace_dir, "a path")
 
 
-def _absolute(path: str) -> Path:
+def absolute(path: str | os.PathLike[str]) -> Path:
     """The path as it is meant now: the program may change its working folder, which may also be gone already."""
     try:
         return Path(path).absolute()
@@ -298,7 +298,7 @@ def _spool(given: Any, trace_dir: Path, env: Variables) -> Spool | None:
         return None
     spool = wanted if isinstance(wanted, Spool) else Spool()
     folder = env.text("PRELA_SPOOL_DIR")
-    return spool.with_folder(_absolute(folder) if folder else trace_dir / "spool")
+    return spool.with_folder(absolute(folder) if folder else trace_dir / "spool")
 
 
 def _by_rate(rate: float) -> Sampler:

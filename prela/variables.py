@@ -65,23 +65,21 @@ class Variables:
         return extract({name: value for name in names if (value := self.text(name.upper()))})
 
     def prela(self, name: str, parse: Callable[[str], T]) -> T | None:
-        value = self._read(name)
-        if value is None:
-            return None
         try:
-            return self._taken(name, parse(value))
+            return self._parsed(name, parse)
         except BadValueError as bad:
-            raise ConfigurationError(name, value, str(bad)) from None
+            raise ConfigurationError(name, self._read(name), str(bad)) from None
 
     def otel(self, name: str, parse: Callable[[str], T]) -> T | None:
-        value = self._read(name)
-        if value is None:
-            return None
         try:
-            return self._taken(name, parse(value))
+            return self._parsed(name, parse)
         except BadValueError as bad:
-            log.warn("prela: %s is %r and was ignored; allowed is %s", name, value, bad)
+            log.warn("prela: %s is %r and was ignored; allowed is %s", name, self._read(name), bad)
             return None
+
+    def _parsed(self, name: str, parse: Callable[[str], T]) -> T | None:
+        value = self._read(name)
+        return None if value is None else self._taken(name, parse(value))
 
 
 def parse_boolean(value: str) -> bool:

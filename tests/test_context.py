@@ -509,3 +509,15 @@ def test_after_a_recursion_error_nothing_of_the_deep_spans_is_current_or_lost(
     ids = prela_spans._settings.counters.ids
     expected = [ids.span_id(index) for index in range(ids.started)]
     assert sorted(record.span_id for record in prela_spans.records) == sorted(expected)
+
+
+def test_a_thread_inherits_no_span_that_was_left_elsewhere(tracer: prela.Tracer, prela_spans: Recorder) -> None:
+    def work() -> None:
+        with tracer.span("in the thread"):
+            pass
+
+    left = tracer.span("left elsewhere").__enter__()
+    contextvars.copy_context().run(left.__exit__, None, None, None)
+    captured = copy_context_to_thread(work)  # no span was started here since
+    captured()
+    assert prela_spans["in the thread"].parent_span_id is None

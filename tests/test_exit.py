@@ -305,6 +305,42 @@ def test_a_stderr_that_nobody_reads_does_not_hold_up_the_end(run_program: RunPro
     assert done.returncode == 3
 
 
+def test_an_export_that_is_under_way_when_the_loop_ends_is_not_cancelled(run_program: RunProgram) -> None:
+    done = run_program(
+        program(
+            """
+            import prela.aio
+
+            class Waiting:
+                async def export(self, records):
+                    begun.set()
+                    await left.wait()
+                    print(len(records))
+
+            async def server():
+                global tracer
+                async with prela.aio.open_tracer("test", Waiting(), export_delay=0.01) as tracer:
+                    spans(3)
+                    try:
+                        await asyncio.Event().wait()
+                    finally:
+                        left.set()
+
+            async def main():
+                global begun, left
+                begun, left = asyncio.Event(), asyncio.Event()
+                main.task = asyncio.create_task(server())
+                await begun.wait()
+
+            asyncio.run(main())
+            print(prela.statistics().dropped)
+            """
+        )
+    )
+    assert_quiet(done)
+    assert done.stdout == "3\n{}\n"
+
+
 def test_a_block_of_open_tracer_in_a_task_that_the_end_of_the_loop_cancels_loses_nothing(
     run_program: RunProgram,
 ) -> None:

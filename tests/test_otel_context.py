@@ -497,3 +497,16 @@ def test_what_is_attached_when_it_ends_stays_attached_until_it_is_detached(spans
     assert (context.get_value("outer"), context.get_value("inner")) == (1, None)
     context.detach(outer)
     assert context.get_value("outer") is None
+
+
+def test_a_context_that_is_detached_in_a_step_of_a_generator_is_in_force_no_more(prela_spans: Recorder) -> None:
+    token = context.attach(context.set_value("key", 1))
+
+    @prela.trace("steps")
+    def steps() -> Iterator[object]:
+        yield 1
+        context.detach(token)
+        yield context.get_value("key")
+
+    assert list(steps()) == [1, 1], "a generator keeps what it inherited"
+    assert context.get_value("key") is None

@@ -5,7 +5,6 @@ import gc
 import opcode
 import sys
 import warnings
-import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from types import FrameType
@@ -17,6 +16,7 @@ import pytest
 
 import prela
 from prela.core.silent import NO_SPAN
+from prela.core.step import in_step
 from prela.testing import Recorder, recording
 
 pytestmark = pytest.mark.anyio
@@ -207,35 +207,18 @@ def test_whatever_is_below_an_unsampled_root_is_of_its_trace(explicit: str, trac
     assert spans.records == []
 
 
-async def test_tasks_that_steps_started_keep_no_chain_of_contexts(tracer: prela.Tracer, prela_spans: Recorder) -> None:
-    alive: list[weakref.ref[Any]] = []
+def test_what_outlives_a_step_keeps_nothing_of_it(prela_spans: Recorder) -> None:
+    started: list[contextvars.Context] = []
 
-    class Payload:
-        pass
-
-    variable: contextvars.ContextVar[Any] = contextvars.ContextVar("payload")
-
-    @prela.trace("pages")
-    async def pages() -> AsyncIterator[int]:
-        variable.set(payload := Payload())
-        alive.append(weakref.ref(payload))
-        del payload
-        if len(alive) < 20:
-            group.start_soon(read)
+    @prela.trace("steps")
+    def steps() -> Iterator[int]:
+        started.append(contextvars.copy_context())
         yield 1
 
-    async def read() -> None:
-        variable.set(None)
-        async for _ in pages():
-            pass
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(read)
-        while len(alive) < 20:
-            await anyio.lowlevel.checkpoint()
-        await anyio.lowlevel.checkpoint()
-        gc.collect()
-        assert sum(reference() is not None for reference in alive) < 10
+    assert list(steps()) == [1]
+    step = started[0][in_step]
+    assert step is not None
+    assert (step.token, step.before, step.inside) == (None, [], None)  # a token holds its context, and the one before
 
 
 def interrupted_at(number: int, program: Callable[[], object]) -> bool:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from time import monotonic_ns, time_ns
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from prela.aio.bare_cancellation import settle
 from prela.aio.cancellation import explain
@@ -19,19 +19,15 @@ from prela.variables import ConfigurationError
 if TYPE_CHECKING:
     from prela.aio.worker import Worker
 
-H = TypeVar("H", bound=Host)
-
 
 def carry_out(
     config: Config,
-    make_host: "Callable[[Settings, dict[str, Any], Callable[[Settings], Worker]], H]",
-) -> "H | None":
+    make_host: "Callable[[Settings, dict[str, Any], Callable[[Settings], Worker]], Host]",
+) -> None:
     """Trace under a configuration from now on, with a worker in the loop that the host lends it.
 
-    Returns:
-        The host; None where tracing is turned off, and where a test records, which goes on.
+    No host is made where tracing is turned off, and where a test records, which goes on.
     """
-    host = None
     set_up_integrations(config)
     if config.debug:
         log.enable_debug()
@@ -44,7 +40,6 @@ def carry_out(
         host = make_host(settings, exporters, worker_maker(config, exporters))
         process.take_over(host, list(config.exporters.values()))
     set_up_dump_signal(config)
-    return host
 
 
 def make_settings(

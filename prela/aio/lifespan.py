@@ -97,7 +97,7 @@ class OpenTracer:
         self._group = anyio.create_task_group()
         await self._group.__aenter__()
         try:
-            self._host = carry_out(self._config, self._start_host)
+            carry_out(self._config, self._start_host)
             with anyio.CancelScope(shield=True):
                 await self._begun()
         except BaseException:

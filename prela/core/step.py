@@ -13,7 +13,7 @@ class Step:
         self.before: list[tuple[ContextVar[Any], Any]] = []
         """What each variable was for the consumer."""
         self.inside: dict[ContextVar[Any], Any] | None = None
-        """What each was for the generator at the end; None before that, and where the step was not begun whole."""
+        """What each was for the generator at the end, empty before that; None where the step was not begun whole."""
         self.is_over: bool = False
         self.token: Token[Step | None] | None = None
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 from prela.aio.lines import write_lines
 from prela.aio.pacing import off_the_loop, on_private_loop
 from prela.aio.waking import is_asyncio
+from prela.config import absolute
 from prela.core import log
 from prela.record.file_names import SUFFIX, file_name, is_written_by_prela
 from prela.record.model import SpanRecord
@@ -165,14 +166,6 @@ def prune(folder: Path, *, max_bytes: int, max_age: float, keep: Path | None = N
             except OSError as error:
                 log.failed("deleting an old trace file", error)
     return deleted
-
-
-def absolute(path: "str | os.PathLike[str]") -> Path:
-    """The path from the root on; as it is, where the working folder is gone."""
-    try:
-        return Path(path).absolute()
-    except OSError:
-        return Path(path)
 
 
 def _size_of(path: Path) -> int | None:
