@@ -305,6 +305,37 @@ def test_a_stderr_that_nobody_reads_does_not_hold_up_the_end(run_program: RunPro
     assert done.returncode == 3
 
 
+def test_what_a_worker_that_was_cancelled_has_left_is_exported_at_the_end_of_its_block(run_program: RunProgram) -> None:
+    done = run_program(
+        program(
+            """
+            import gc
+            import prela.aio
+
+            async def main():
+                global tracer
+                async with prela.aio.open_tracer("test", "file", export_delay=60) as tracer:
+                    spans(5, "before")
+                    tasks = [found for found in gc.get_objects() if isinstance(found, asyncio.Task)]
+                    (worker,) = [task for task in tasks if task.get_name() == "prela.worker"]
+                    worker.cancel()
+                    try:
+                        await asyncio.Event().wait()
+                    finally:
+                        spans(5, "after")
+
+            try:
+                asyncio.run(main())
+            except asyncio.CancelledError:  # the block's, with the group that the worker is a child of
+                print(prela.statistics().dropped)
+            """
+        )
+    )
+    assert_quiet(done)
+    assert done.stdout == "{}\n"
+    assert done.names == [*named("before", 5), *named("after", 5)]
+
+
 def test_an_export_that_is_under_way_when_the_loop_ends_is_not_cancelled(run_program: RunProgram) -> None:
     done = run_program(
         program(
