@@ -7,6 +7,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 
 from benchmarks import browser, end_to_end, hot_path, imports, insight, memory, openai_calls, otlp, sinks, store, ticker
+from prela.core import shortcut
 
 _Row = tuple[str, str, str, bool]
 
@@ -20,7 +21,8 @@ def _hot_path() -> list[_Row]:
         (f"a span, {name}", f"at most {target} x floor", f"{found[name]:.2f} x floor", found[name] <= target)
         for name, target in targets.items()
     ]
-    floor = f"floor {found['floor (ns)']:.0f} ns, OpenTelemetry SDK {otel:.1f} x floor"
+    way = "without the short cuts in C" if shortcut.compiled is None else "with the short cuts in C"
+    floor = f"floor {found['floor (ns)']:.0f} ns, OpenTelemetry SDK {otel:.1f} x floor, {way}"
     return [
         *rows,
         (

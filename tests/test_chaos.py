@@ -25,6 +25,7 @@ BOUNDARY = {
     *("prela.core.tracer.Tracer." + name for name in ("__init__", "span", "start_span", "configure")),
     *("prela.core.span.Span." + name for name in ("__enter__", "__exit__", "set_attribute", "set_attributes")),
     *("prela.core.span.Span." + name for name in ("add_event", "add_link", "record_exception", "set_status", "end")),
+    *("prela.core.span.Span._" + name for name in ("enter_in_python", "exit_in_python", "set_attribute_in_python")),
     # Steps of these that guard all they do.
     *(
         "prela.core.span." + name

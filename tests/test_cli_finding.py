@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from typer.testing import CliRunner, Result
 
 from prela.aio.spool_folder import SpoolFolder
 from prela.cli.commands import app
+from prela.core import shortcut
 from prela.record import jsonl
 from prela.record.model import SpanRecord
 from prela.testing.otlp_collector import Answer, Collector
@@ -201,6 +203,8 @@ def test_doctor_says_where_each_value_is_from(folder: Path) -> None:
     assert values["capture_content"] == ["False", "PRELA_CAPTURE_CONTENT"]
     assert values["batch_size"] == ["512", "default"]
     assert "traces can be written" in done.stdout
+    in_use = "not in use" if shortcut.compiled is None else "in use"
+    assert re.search(rf"^short cuts in C +{in_use} *$", done.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

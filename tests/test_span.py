@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import prela
-from prela.core import log
+from prela.core import log, shortcut
 from prela.core.convert import _known_keys, record_of
 from prela.core.current import current_span
 from prela.core.settings import QUICK_ATTRIBUTES, QUICK_STRING, Settings
@@ -732,9 +732,18 @@ def test_limits_lower_than_the_quick_way_knows_hold(tracer: prela.Tracer) -> Non
 
 
 def test_an_interruption_while_it_is_entered_leaves_no_span_behind(
-    tracer: prela.Tracer, prela_spans: Recorder, monkeypatch: pytest.MonkeyPatch
+    tracer: prela.Tracer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last moment at which Ctrl-C can come: the span is current, and nobody has the token yet."""
+    """The last moment at which Ctrl-C can come: the span is current, and nobody has the token yet.
+
+    Without the short cuts, which leave no such moment.
+    """
+    monkeypatch.setattr(shortcut, "compiled", None)
+    with recording() as spans:
+        _interrupt_while_it_is_entered(tracer, spans, monkeypatch)
+
+
+def _interrupt_while_it_is_entered(tracer: prela.Tracer, spans: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     enter, open_before = current_span.set, prela.statistics().open
 
     def interrupted(span: Any) -> Any:
@@ -749,8 +758,8 @@ def test_an_interruption_while_it_is_entered_leaves_no_span_behind(
         assert prela.get_current_span() is outside
         with tracer.span("after"):
             pass
-    assert prela_spans["inside"].status == "cancelled"
-    assert prela_spans["inside"].parent_span_id == prela_spans["after"].parent_span_id == outside.span_id
+    assert spans["inside"].status == "cancelled"
+    assert spans["inside"].parent_span_id == spans["after"].parent_span_id == outside.span_id
     assert prela.statistics().open == open_before
 
 

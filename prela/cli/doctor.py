@@ -14,6 +14,7 @@ import anyio
 from prela.cli.folder import TraceDir, fail
 from prela.cli.tables import print_table
 from prela.config import Config, load
+from prela.core import shortcut
 from prela.core.spool import read_name
 from prela.store.files import trace_files
 from prela.variables import ConfigurationError
@@ -66,6 +67,7 @@ def doctor(trace_dir: TraceDir = None) -> None:
     print()
     parts = [
         ("prela", installed_version("prela")),
+        ("short cuts in C", "not in use" if shortcut.compiled is None else "in use"),
         *((name, _found(name, module)) for name, module in _OPTIONAL.items()),
     ]
     print_table(("part", "version"), parts)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 from prela.core import log
 from prela.core.current import current_span
 from prela.core.readable import CLOSED, LEFT
+from prela.core.shortcut import shorten
 from prela.core.span import CarefulSpan, Span
 
 if TYPE_CHECKING:
@@ -84,7 +85,10 @@ def recording_class(settings: "Settings") -> type[Span]:
                 self._leave(exc)  # a signal handler of the user's raised in the middle: finish, and let it through
                 raise
 
-    return joined(CarefulSpan, RecordedSpan) if settings.is_careful else RecordedSpan
+    if settings.is_careful:
+        return joined(CarefulSpan, RecordedSpan)
+    shorten(RecordedSpan, "recorded")
+    return RecordedSpan
 
 
 def joined(first: type[Span], *others: type[Span]) -> type[Span]:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final, Self
 
 from prela.core.details import Complete
 from prela.core.readable import NOT_ENTERED
+from prela.core.shortcut import shorten
 from prela.core.span import Span
 from prela.core.span_context import Event, Link, SpanContext
 from prela.record.enums import SpanKind, SpanStatus, SpanType
@@ -164,6 +165,7 @@ class SharedSpan(SilentSpan):
         # Entering gives the one there is. `with` calls this with nothing, and an ExitStack with the span, which then is
         # the default of a `next` that never needs one. No frame is made: a fifth less of what such a span costs.
         setattr(cls, "__enter__", staticmethod(partial(next, repeat(one))))  # noqa: B010  (not typed: it is the same)
+        shorten(cls, "shared")
         return one
 
 

@@ -156,6 +156,11 @@ class Span(ReadableSpan):
         except Exception as failure:
             log.failed("ending a span", failure)
 
+    # Where the short cuts in C find what does all else, here for spans that have become of another class than they had.
+    _enter_in_python = __enter__
+    _exit_in_python = __exit__
+    _set_attribute_in_python = set_attribute
+
     # --- the long way -------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:

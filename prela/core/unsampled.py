@@ -8,6 +8,7 @@ from typing import ClassVar, Final, Self
 
 from prela.core.current import current_span, gives_way, settle_current
 from prela.core.ids import RANDOM_BITS
+from prela.core.shortcut import shorten
 from prela.core.silent import SharedSpan, SilentSpan
 from prela.core.span import Span
 from prela.core.span_context import SpanContext
@@ -82,6 +83,7 @@ class UnsampledRoot(SilentSpan):
 def unsampled_class(tally: Tally) -> type[UnsampledRoot]:
     """Return a class of local roots that are counted, with all below them, under one reason not to record a trace."""
     made: type[UnsampledRoot] = type("UnsampledRoot", (UnsampledRoot,), {"__slots__": (), "descendants": tally.counter})
+    shorten(made, "unsampled root")
     made._own_class = made
     made._left_class = type("LeftUnsampledRoot", (made,), {"__slots__": (), "is_left": True})
     made._settling_class = type("UnsampledRoot", (made,), {"__slots__": (), "__exit__": _leave_and_settle})

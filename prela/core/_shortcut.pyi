@@ -1,0 +1,18 @@
+"""What `shortcut.c` is compiled to."""
+
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from typing import Any
+
+from prela.core.span import Span
+
+def begin(
+    current_span: ContextVar[Any],
+    left: object,
+    closed: dict[str, Any],
+    quick_attributes: int,
+    quick_string: int,
+    slots: Mapping[str, object],
+    /,
+) -> None: ...
+def methods(kind: str, span_class: type[Span], /) -> dict[str, Callable[..., Any]]: ...

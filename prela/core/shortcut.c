@@ -1,0 +1,384 @@
+/* The methods that a program calls most, in C. `shortcut.py` says what for, and puts them on the classes of spans.
+
+Each does in the most common case what its twin in Python does, and has the twin do all else: there is no second rule
+here, only a second way to the same. What is done here is done at once: it calls nothing that runs Python, lets another
+thread in or looks for signals, and what it lets go of it lets go of last. */
+
+#include <Python.h>
+#include <structmember.h>
+
+/* Where the objects of one class keep what a slot of it describes. */
+struct slot {
+    PyTypeObject *type;
+    Py_ssize_t offset;
+};
+
+static struct slot span_token, span_details, span_trace, span_writable, span_start, span_index, span_end;
+static struct slot trace_settings, trace_buffer, trace_clock;
+static struct slot settings_counters, counters_ids, ids_indexes;
+static struct slot buffer_queue, buffer_limit;
+
+static const struct {
+    const char *name;
+    struct slot *slot;
+} slots[] = {
+    {"ReadableSpan._token", &span_token},
+    {"ReadableSpan._details", &span_details},
+    {"ReadableSpan._trace", &span_trace},
+    {"ReadableSpan._writable", &span_writable},
+    {"ReadableSpan._start", &span_start},
+    {"ReadableSpan._index", &span_index},
+    {"ReadableSpan._end", &span_end},
+    {"LocalTrace.settings", &trace_settings},
+    {"LocalTrace.buffer", &trace_buffer},
+    {"LocalTrace.clock", &trace_clock},
+    {"Settings.counters", &settings_counters},
+    {"Counters.ids", &counters_ids},
+    {"IdGenerator.indexes", &ids_indexes},
+    {"Buffer.queue", &buffer_queue},
+    {"Buffer.limit", &buffer_limit},
+};
+
+static PyObject *current_span, *left, *closed;
+static Py_ssize_t quick_attributes, quick_string;
+static PyObject *append, *left_class, *enter_in_python, *exit_in_python, *set_attribute_in_python;
+
+/* The place of a slot in an object that is known to be of its class: every `self` here is a span. */
+static inline PyObject **
+place(PyObject *object, const struct slot *slot)
+{
+    return (PyObject **)((char *)object + slot->offset);
+}
+
+/* What a slot holds, borrowed; NULL for nothing, and for an object of another class. */
+static inline PyObject *
+held(PyObject *object, const struct slot *slot)
+{
+    return object != NULL && PyObject_TypeCheck(object, slot->type) ? *place(object, slot) : NULL;
+}
+
+static inline int
+is_c_function(PyObject *object)
+{
+    return object != NULL && PyCFunction_CheckExact(object);
+}
+
+static inline int
+is_current(PyObject *span)
+{
+    PyObject *current = NULL;
+    if (PyContextVar_Get(current_span, NULL, &current) < 0) {
+        PyErr_Clear();
+        return 0;
+    }
+    Py_XDECREF(current);
+    return current == span;
+}
+
+/* Have the twin do it; NULL and no error where no stack is left to call it, which is nothing to tell the program. */
+static PyObject *
+call_twin(PyObject *name, PyObject *self, PyObject *const *arguments, Py_ssize_t positional, PyObject *names)
+{
+    Py_ssize_t count = positional + (names == NULL ? 0 : PyTuple_GET_SIZE(names));
+    PyObject **all = PyMem_New(PyObject *, count + 1);
+    if (all == NULL) {
+        return PyErr_NoMemory();
+    }
+    all[0] = self;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        all[i + 1] = arguments[i];
+    }
+    PyObject *result = PyObject_VectorcallMethod(name, all, positional + 1, names);
+    PyMem_Free(all);
+    if (result == NULL && PyErr_ExceptionMatches(PyExc_RecursionError)) {
+        PyErr_Clear();
+    }
+    return result;
+}
+
+static inline PyObject *
+or_else(PyObject *result, PyObject *otherwise)
+{
+    return result != NULL || PyErr_Occurred() ? result : Py_NewRef(otherwise);
+}
+
+/* --- a span that is recorded ------------------------------------------------------------------------------------- */
+
+static PyObject *
+span_enter(PyObject *self, PyObject *Py_UNUSED(nothing))
+{
+    PyObject *trace = *place(self, &span_trace), *clock = held(trace, &trace_clock);
+    PyObject *counters = held(held(trace, &trace_settings), &settings_counters);
+    PyObject *indexes = held(held(counters, &counters_ids), &ids_indexes);
+    if (*place(self, &span_token) != Py_None || !is_c_function(clock) || indexes == NULL || !PyIter_Check(indexes)) {
+        return or_else(call_twin(enter_in_python, self, NULL, 0, NULL), self);
+    }
+    PyObject *token = PyContextVar_Set(current_span, self);
+    if (token != NULL) {
+        PyObject *start = PyObject_CallNoArgs(clock);
+        PyObject *index = start == NULL ? NULL : PyIter_Next(indexes);
+        if (index != NULL) {
+            Py_XSETREF(*place(self, &span_start), start);
+            Py_XSETREF(*place(self, &span_index), index);
+            Py_XSETREF(*place(self, &span_token), token);
+            return Py_NewRef(self);
+        }
+        PyErr_Clear();
+        Py_XDECREF(start);
+        PyContextVar_Reset(current_span, token);
+        Py_DECREF(token);
+    }
+    PyErr_Clear(); /* no stack or no memory is left, so the span stays as it was, not started */
+    return Py_NewRef(self);
+}
+
+/* Whether the buffer takes what ends into it without being asked. */
+static int
+is_open(PyObject *queue, PyObject *limit)
+{
+    if (queue == NULL || limit == NULL || !PyLong_CheckExact(limit)) {
+        return 0;
+    }
+    Py_ssize_t count = PyObject_Size(queue), most = PyLong_AsSsize_t(limit);
+    if (PyErr_Occurred()) {
+        PyErr_Clear();
+        return 0;
+    }
+    return count < most;
+}
+
+static PyObject *
+span_exit(PyObject *self, PyObject *const *arguments, Py_ssize_t positional, PyObject *names)
+{
+    PyObject *trace = *place(self, &span_trace), *clock = held(trace, &trace_clock);
+    PyObject *buffer = held(trace, &trace_buffer), *queue = held(buffer, &buffer_queue);
+    PyObject *token = *place(self, &span_token);
+    if (positional == 3 && names == NULL && arguments[1] == Py_None && *place(self, &span_details) == Py_None && is_c_function(clock) &&
+        token != NULL && PyContextToken_CheckExact(token) && is_open(queue, held(buffer, &buffer_limit)) &&
+        is_current(self)) {
+        PyObject *end = PyObject_CallNoArgs(clock);
+        if (end != NULL && PyContextVar_Reset(current_span, token) == 0) {
+            PyObject *done = PyObject_CallMethodOneArg(queue, append, self);
+            if (done != NULL) {
+                Py_DECREF(done);
+                Py_XSETREF(*place(self, &span_end), end);
+                Py_XSETREF(*place(self, &span_writable), Py_NewRef(closed));
+                Py_XSETREF(*place(self, &span_token), Py_NewRef(left)); /* with it goes what was current before */
+                Py_RETURN_NONE;
+            }
+        }
+        PyErr_Clear(); /* another context than it was entered in, or there is no stack or no memory left */
+        Py_XDECREF(end);
+    }
+    PyObject *result = call_twin(exit_in_python, self, arguments, positional, names);
+    if (result != NULL || PyErr_Occurred()) {
+        return result;
+    }
+    /* No stack is left for more; `settle_current` ends it once there is. */
+    PyObject *becomes = PyObject_GetAttr((PyObject *)Py_TYPE(self), left_class);
+    if (becomes == NULL || PyObject_SetAttrString(self, "__class__", becomes) < 0) {
+        PyErr_Clear();
+    }
+    Py_XDECREF(becomes);
+    Py_RETURN_NONE;
+}
+
+static int
+is_small(PyObject *value)
+{
+    if (PyUnicode_CheckExact(value)) {
+        return PyUnicode_GET_LENGTH(value) <= quick_string;
+    }
+    return PyLong_CheckExact(value) || PyFloat_CheckExact(value) || PyBool_Check(value);
+}
+
+static PyObject *
+span_set_attribute(PyObject *self, PyObject *const *arguments, Py_ssize_t positional, PyObject *names)
+{
+    PyObject *writable = *place(self, &span_writable);
+    if (positional == 2 && names == NULL && PyUnicode_CheckExact(arguments[0]) && is_small(arguments[1]) &&
+        writable != NULL && PyDict_CheckExact(writable) && PyDict_GET_SIZE(writable) < quick_attributes) {
+        Py_INCREF(writable);
+        int failed = PyDict_SetItem(writable, arguments[0], arguments[1]);
+        Py_DECREF(writable);
+        if (!failed) {
+            Py_RETURN_NONE;
+        }
+        PyErr_Clear(); /* there is no memory, and the twin says so */
+    }
+    return or_else(call_twin(set_attribute_in_python, self, arguments, positional, names), Py_None);
+}
+
+/* --- what stands for a span that is not -------------------------------------------------------------------------- */
+
+static PyObject *
+root_enter(PyObject *self, PyObject *Py_UNUSED(nothing))
+{
+    if (*place(self, &span_token) == Py_None) {
+        PyObject *token = PyContextVar_Set(current_span, self);
+        if (token == NULL) {
+            return NULL;
+        }
+        Py_XSETREF(*place(self, &span_token), token);
+    }
+    return Py_NewRef(self);
+}
+
+static PyObject *
+root_exit(PyObject *self, PyObject *const *arguments, Py_ssize_t positional, PyObject *names)
+{
+    PyObject *token = *place(self, &span_token);
+    if (positional == 3 && names == NULL && token != NULL && PyContextToken_CheckExact(token) && is_current(self)) {
+        if (PyContextVar_Reset(current_span, token) == 0) {
+            Py_RETURN_NONE;
+        }
+        PyErr_Clear();
+    }
+    return or_else(call_twin(exit_in_python, self, arguments, positional, names), Py_None);
+}
+
+static PyObject *
+silent_exit(PyObject *self, PyObject *const *arguments, Py_ssize_t positional, PyObject *names)
+{
+    if (positional == 3 && names == NULL) {
+        Py_RETURN_NONE;
+    }
+    return or_else(call_twin(exit_in_python, self, arguments, positional, names), Py_None);
+}
+
+static PyObject *
+silent_set_attribute(PyObject *self, PyObject *const *arguments, Py_ssize_t positional, PyObject *names)
+{
+    if (positional == 2 && names == NULL) {
+        Py_RETURN_NONE;
+    }
+    return or_else(call_twin(set_attribute_in_python, self, arguments, positional, names), Py_None);
+}
+
+/* --- the module -------------------------------------------------------------------------------------------------- */
+
+#define FAST(function) (PyCFunction)(void (*)(void))(function), METH_FASTCALL | METH_KEYWORDS
+#define ENTER "__enter__($self)\n--\n\n"
+#define EXIT "__exit__($self, exc_type, exc, traceback)\n--\n\n"
+#define SET_ATTRIBUTE "set_attribute($self, key, value)\n--\n\n"
+
+static PyMethodDef of_recorded[] = {
+    {"__enter__", span_enter, METH_NOARGS, ENTER},
+    {"__exit__", FAST(span_exit), EXIT},
+    {"set_attribute", FAST(span_set_attribute), SET_ATTRIBUTE},
+    {NULL, NULL, 0, NULL},
+};
+static PyMethodDef of_root[] = {
+    {"__enter__", root_enter, METH_NOARGS, ENTER},
+    {"__exit__", FAST(root_exit), EXIT},
+    {"set_attribute", FAST(silent_set_attribute), SET_ATTRIBUTE},
+    {NULL, NULL, 0, NULL},
+};
+static PyMethodDef of_shared[] = {
+    {"__exit__", FAST(silent_exit), EXIT},
+    {"set_attribute", FAST(silent_set_attribute), SET_ATTRIBUTE},
+    {NULL, NULL, 0, NULL},
+};
+
+static const struct {
+    const char *name;
+    PyMethodDef *definitions;
+} kinds[] = {{"recorded", of_recorded}, {"unsampled root", of_root}, {"shared", of_shared}};
+
+/* methods(kind, class): the short cuts for a class of spans of this kind, as a dict by their names.
+
+A span that is left out of order becomes of another class, and is then left by the `__exit__` that was looked up when it
+was entered: so what has to do with that is for spans of every class. The rest is for this one, exactly, since CPython is
+quicker to call it then. */
+static PyObject *
+methods(PyObject *Py_UNUSED(module), PyObject *arguments)
+{
+    const char *kind;
+    PyTypeObject *type;
+    if (!PyArg_ParseTuple(arguments, "sO!", &kind, &PyType_Type, &type)) {
+        return NULL;
+    }
+    PyMethodDef *definition = NULL;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        if (strcmp(kinds[i].name, kind) == 0) {
+            definition = kinds[i].definitions;
+        }
+    }
+    if (definition == NULL || current_span == NULL || !PyType_IsSubtype(type, span_token.type)) {
+        PyErr_SetString(PyExc_TypeError, "there are no short cuts for such a class");
+        return NULL;
+    }
+    PyObject *made = PyDict_New();
+    for (; made != NULL && definition->ml_name != NULL; definition++) {
+        int is_for_all = definition->ml_name[0] == '_';
+        PyObject *method = PyDescr_NewMethod(is_for_all ? span_token.type : type, definition);
+        if (method == NULL || PyDict_SetItemString(made, definition->ml_name, method) < 0) {
+            Py_CLEAR(made);
+        }
+        Py_XDECREF(method);
+    }
+    return made;
+}
+
+/* begin(current_span, LEFT, CLOSED, QUICK_ATTRIBUTES, QUICK_STRING, slots): what all this works with; slots by the names
+above. Once for the process: a second interpreter in it has classes of its own, and goes without. */
+static PyObject *
+begin(PyObject *Py_UNUSED(module), PyObject *arguments)
+{
+    PyObject *variable, *marker, *full, *members;
+    Py_ssize_t attributes, letters;
+    if (!PyArg_ParseTuple(
+            arguments, "O!OOnnO!", &PyContextVar_Type, &variable, &marker, &full, &attributes, &letters, &PyDict_Type,
+            &members)) {
+        return NULL;
+    }
+    if (current_span != NULL) {
+        PyErr_SetString(PyExc_TypeError, "it has begun");
+        return NULL;
+    }
+    for (size_t i = 0; i < sizeof slots / sizeof slots[0]; i++) {
+        PyObject *member = PyDict_GetItemString(members, slots[i].name);
+        if (member == NULL || !Py_IS_TYPE(member, &PyMemberDescr_Type)) {
+            PyErr_Format(PyExc_TypeError, "%s is not given, or no slot", slots[i].name);
+            return NULL;
+        }
+        PyMemberDescrObject *slot = (PyMemberDescrObject *)Py_NewRef(member); /* for ever, and its class with it */
+        *slots[i].slot = (struct slot){slot->d_common.d_type, slot->d_member->offset};
+    }
+    current_span = Py_NewRef(variable);
+    left = Py_NewRef(marker);
+    closed = Py_NewRef(full);
+    quick_attributes = attributes;
+    quick_string = letters;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    {"begin", begin, METH_VARARGS, NULL},
+    {"methods", methods, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "prela.core._shortcut", NULL, -1, functions, NULL, NULL, NULL, NULL};
+
+PyMODINIT_FUNC
+PyInit__shortcut(void)
+{
+    static const struct {
+        PyObject **name;
+        const char *text;
+    } names[] = {
+        {&append, "append"},
+        {&left_class, "_left_class"},
+        {&enter_in_python, "_enter_in_python"},
+        {&exit_in_python, "_exit_in_python"},
+        {&set_attribute_in_python, "_set_attribute_in_python"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if ((*names[i].name = PyUnicode_InternFromString(names[i].text)) == NULL) {
+            return NULL;
+        }
+    }
+    return PyModule_Create(&definition);
+}

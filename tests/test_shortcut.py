@@ -1,0 +1,318 @@
+"""The short cuts in C: they do what their twins in Python do, for every call, and leak nothing."""
+
+import gc
+import subprocess
+import sys
+import tracemalloc
+from contextlib import ExitStack
+from contextvars import Context, copy_context
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import prela.testing
+from prela.core import shortcut
+from prela.core.buffer import Buffer
+from prela.core.current import current_span
+from prela.core.sampler import AlwaysOff
+from prela.core.settings import Settings
+from prela.core.span import Span
+from prela.core.tracer import Tracer
+
+in_c = pytest.mark.skipif(shortcut.compiled is None, reason="Prela was installed without its short cuts")
+
+
+def made(compiled: bool, **options: Any) -> tuple[Tracer, Buffer]:
+    """A tracer whose spans take the short cuts, or do not."""
+    module, buffer = shortcut.compiled, Buffer()
+    try:
+        shortcut.compiled = module if compiled else None
+        return Tracer(Settings(buffer=buffer, **options)), buffer
+    finally:
+        shortcut.compiled = module
+
+
+@in_c
+def test_spans_take_the_short_cuts_where_they_are_compiled() -> None:
+    recorded, unsampled, tracer = made(True)[0], made(True, sampler=AlwaysOff())[0], made(False)[0]
+    assert {span_methods(recorded.span("a")), span_methods(unsampled.span("a"))} == {("C", "C", "C")}
+    assert span_methods(tracer.span("a")) == ("Python",) * 3
+
+
+def span_methods(span: Span) -> tuple[str, ...]:
+    return tuple(
+        "Python" if hasattr(getattr(span, name), "__func__") else "C"
+        for name in ("__enter__", "__exit__", "set_attribute")
+    )
+
+
+# --- the same, whatever is called ---------------------------------------------------------------------------------
+
+values = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=5),
+    st.sampled_from(["x" * 128, "x" * 129, 10**100, [1], {"a": 1}, b"b", ("t",), object]),
+)
+keys = st.one_of(st.sampled_from([f"k{i}" for i in range(12)]), st.sampled_from([1, None, ["unhashable"], "k" * 2000]))
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("enter")),
+        st.tuples(st.just("enter again")),
+        st.tuples(st.just("set"), keys, values),
+        st.tuples(st.just("set on"), st.integers(0, 5), keys, values),
+        st.tuples(st.just("leave")),
+        st.tuples(st.just("leave with"), st.sampled_from([ValueError, KeyboardInterrupt])),
+        st.tuples(st.just("leave out of order"), st.integers(0, 5)),
+        st.tuples(st.just("leave elsewhere")),
+        st.tuples(st.just("end")),
+        st.tuples(st.just("event")),
+    ),
+    max_size=30,
+)
+
+
+def told(tracer: Tracer, buffer: Buffer, program: list[tuple[Any, ...]]) -> Any:
+    """Run a program of steps with a tracer, and tell all that can be seen of it."""
+    spans: list[Span] = []
+    entered: list[Span] = []
+    for step, *what in program:
+        if step == "enter":
+            spans.append(tracer.span(f"s{len(spans)}"))
+            entered.append(spans[-1].__enter__())
+        elif not entered:
+            continue
+        elif step == "enter again":
+            assert entered[-1].__enter__() is entered[-1]
+        elif step == "set":
+            assert entered[-1].set_attribute(*what) is None
+        elif step == "set on":
+            spans[what[0] % len(spans)].set_attribute(*what[1:])
+        elif step == "leave":
+            assert entered.pop().__exit__(None, None, None) is None
+        elif step == "leave with":
+            error = what[0]("told")
+            entered.pop().__exit__(type(error), error, None)
+        elif step == "leave out of order":
+            entered.pop(what[0] % len(entered)).__exit__(None, None, None)
+        elif step == "leave elsewhere":
+            (copy_context() if len(entered) % 2 else Context()).run(entered.pop().__exit__, None, None, None)
+        elif step == "end":
+            entered[-1].end()
+        elif step == "event":
+            entered[-1].add_event("happened")
+    current: Any = current_span.get()
+    number = {id(span): place for place, span in enumerate(spans)}
+    return (
+        [
+            (
+                number.get(id(span._parent)) if hasattr(span, "_parent") else None,
+                {key: repr(value) for key, value in span.attributes.items()},
+                span.status if hasattr(span, "_details") else None,
+                span.is_recording,
+                span.is_left,
+                len(span.events),
+            )
+            for span in spans
+        ],
+        number.get(id(current)),
+        [number[id(span)] for span in buffer.queue],
+        buffer.dropped_counts(),
+        tracer._settings.counters.late_calls.value,  # type: ignore[union-attr]
+        tracer._settings.counters.ids.started,  # type: ignore[union-attr]
+        tracer._settings.unsampled.value,  # type: ignore[union-attr]
+    )
+
+
+@in_c
+@pytest.mark.parametrize("options", [{}, {"sampler": AlwaysOff()}, {"limits_of": 2}, {"queue": 3}])
+@given(program=steps)
+def test_a_program_cannot_tell_whether_its_spans_take_them(options: dict[str, Any], program: Any) -> None:
+    ways = []
+    for compiled in (True, False):
+        chosen = dict(options)
+        if attributes := chosen.pop("limits_of", None):
+            from prela.core.settings import Limits
+
+            chosen["limits"] = Limits(attributes=attributes)
+        queue = chosen.pop("queue", None)
+        tracer, buffer = made(compiled, **chosen)
+        if queue:
+            buffer._max_spans = queue
+            buffer.settle()
+        ways.append(Context().run(told, tracer, buffer, program))
+    assert ways[0] == ways[1]
+
+
+@in_c
+@pytest.mark.parametrize("options", [{}, {"sampler": AlwaysOff()}])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "span.set_attribute()",
+        "span.set_attribute('key')",
+        "span.set_attribute('key', 1, 2)",
+        "span.set_attribute('key', wrong=1)",
+        "span.set_attribute('key', 1, key=2)",
+        "span.set_attribute('key', value=1)",
+        "span.set_attribute(value=1, key='key')",
+        "span.set_attribute(*range(50))",
+        "span.__enter__(1)",
+        "span.__exit__()",
+        "span.__exit__(None, None, None, None)",
+        "span.__exit__(exc_type=None, exc=None, traceback=None)",
+        "span.__exit__(None, None, None, wrong=1)",
+    ],
+)
+def test_calls_that_are_wrong_are_told_in_the_same_words(call: str, options: dict[str, Any]) -> None:
+    def outcome(compiled: bool) -> Any:
+        with made(compiled, **options)[0].span("work") as span:
+            try:
+                return eval(call), dict(span.attributes)
+            except TypeError as error:
+                return str(error).split("()", 1)[1] if "__enter__" not in call else TypeError
+
+    assert outcome(True) == outcome(False)
+
+
+@in_c
+def test_help_shows_their_parameters() -> None:
+    from inspect import signature
+
+    span = made(True)[0].span("work")
+    assert str(signature(span.set_attribute)) == "(key, value)"
+    assert str(signature(span.__exit__)) == "(exc_type, exc, traceback)"
+
+
+# --- what they hold, and let go of --------------------------------------------------------------------------------
+
+
+@in_c
+@pytest.mark.parametrize("options", [{}, {"sampler": AlwaysOff()}])
+def test_they_keep_nothing(options: dict[str, Any]) -> None:
+    tracer, buffer = made(True, **options)
+    text, error, elsewhere = "text" * 10, ValueError("told"), Context()
+
+    def work() -> None:
+        for number in range(500):
+            with tracer.span("work") as span:
+                span.set_attribute("text", text)
+                span.set_attribute(f"number {number}", number * 1000)
+                span.set_attribute("list", [number])
+                with pytest.raises(TypeError):
+                    span.set_attribute("one")  # type: ignore[call-arg]
+                with tracer.span("again") as again, again:
+                    pass
+            span.__exit__(None, None, None)
+            span.set_attribute("late", 1)
+            left = tracer.span("left").__enter__()
+            elsewhere.run(left.__exit__, None, None, None)
+            failed = tracer.span("failed").__enter__()
+            failed.__exit__(ValueError, error, None)
+        buffer.queue.clear()
+        current_span.set(None)
+
+    def held() -> tuple[int, int]:
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0], sys.getrefcount(text)
+
+    def measured() -> None:
+        work()
+        tracemalloc.start()
+        try:
+            work()
+            before = held()
+            for _ in range(3):
+                work()
+            after = held()
+        finally:
+            tracemalloc.stop()
+        assert after[1] == before[1]
+        assert after[0] - before[0] < 20_000, "1,500 rounds more may not hold as much as a reference each"
+
+    Context().run(measured)
+
+
+@in_c
+def test_none_and_the_markers_keep_their_counts() -> None:
+    from prela.core.readable import CLOSED, LEFT
+
+    tracer, buffer = made(True)
+
+    def work() -> None:
+        for _ in range(2_000):
+            with tracer.span("work"):
+                pass
+        buffer.queue.clear()
+
+    def counts() -> list[int]:
+        return [sys.getrefcount(it) for it in (LEFT, CLOSED, tracer._settings, type(tracer.span("a")))]
+
+    work()
+    before = counts()
+    none = sys.getrefcount(None)
+    work()
+    assert counts() == before
+    assert abs(sys.getrefcount(None) - none) < 200
+
+
+# --- switched off -------------------------------------------------------------------------------------------------
+
+
+def test_a_variable_has_them_not_used() -> None:
+    code = "from prela.core import shortcut; print(shortcut.compiled)"
+    for value, expected in (("1", "None"), ("0", str(shortcut.compiled)), ("", str(shortcut.compiled))):
+        run = subprocess.run(
+            [sys.executable, "-c", code], env={"PRELA_NO_EXTENSIONS": value}, capture_output=True, text=True
+        )
+        assert run.stdout.strip() == expected, run.stderr
+
+
+@in_c
+def test_what_was_compiled_from_other_sources_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def other(*_: object) -> None:
+        raise TypeError("Buffer.queue is not given, or no slot")
+
+    monkeypatch.setattr(shortcut.compiled, "begin", other)
+    assert shortcut._load() is None
+
+
+@in_c
+@pytest.mark.parametrize(("kind", "wrong"), [("recorded", int), ("shared", 1), ("other", Span)])
+def test_they_go_on_no_class_that_they_are_not_for(kind: str, wrong: Any) -> None:
+    assert shortcut.compiled is not None
+    with pytest.raises(TypeError):
+        shortcut.compiled.methods(kind, wrong)
+
+
+@in_c
+def test_a_second_interpreter_in_the_process_goes_without() -> None:
+    assert shortcut.compiled is not None
+    assert shortcut._load() is None
+    with prela.testing.recording() as spans, prela.get_tracer().span("work") as span:
+        span.set_attribute("as", "before")
+    assert spans["work"].attributes == {"as": "before"}
+
+
+@in_c
+@pytest.mark.parametrize("compiled", [True, False])
+def test_an_exit_stack_leaves_a_span_that_was_left_out_of_order(compiled: bool) -> None:
+    tracer, buffer = made(compiled)
+
+    def program() -> None:
+        with ExitStack() as stack:
+            outer = stack.enter_context(tracer.span("outer"))
+            inner = tracer.span("inner").__enter__()
+            outer.__exit__(None, None, None)
+            assert outer.is_left
+            stack.enter_context(tracer.span("in between"))
+            inner.set_attribute("still", 1)
+        inner.__exit__(None, None, None)
+        assert current_span.get() is None
+
+    Context().run(program)
+    assert [span.name for span in buffer.queue] == ["outer", "in between", "inner"]
