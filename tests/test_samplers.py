@@ -386,6 +386,19 @@ def test_an_unsampled_root_left_out_of_order_holds_nobody_up(tracer: prela.Trace
     assert spans["later"].parent_span_id is None
 
 
+def test_nobody_started_later_inherits_what_was_left_below_an_unsampled_root(tracer: prela.Tracer) -> None:
+    def later() -> None:
+        with tracer.span("later"):
+            pass
+
+    with recording(sampler=Refusing("refused")) as spans:
+        outside = tracer.span("outside").__enter__()
+        with tracer.span("refused", parent=None):
+            outside.__exit__(None, None, None)
+        contextvars.copy_context().run(later)
+    assert spans["later"].parent_span_id is None, spans.tree()
+
+
 def test_an_unsampled_span_takes_every_call_and_keeps_none(tracer: prela.Tracer) -> None:
     with recording(sampler=prela.AlwaysOff()) as spans:
         with pytest.raises(ValueError), tracer.span("root") as root:

@@ -7,7 +7,7 @@ elsewhere ends, once, and touches nothing. `span` does the common case itself, a
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any, Final
 
-from prela.core.readable import LEFT
+from prela.core.readable import LEFT, Marker
 from prela.core.step import in_step
 from prela.record.enums import SpanStatus
 
@@ -21,6 +21,21 @@ _get = current_span.get
 _INTERRUPTIONS: Final = (RecursionError, KeyboardInterrupt, SystemExit)
 """What may come between a `with` block and our `__exit__`, which then never runs: spans still entered above one that
 these leave were not left out of order, but not left at all."""
+
+
+class HeldToken(Marker):
+    """A token in a wrapper, so that a span is not left by the quick way, which would look at nothing else."""
+
+    __slots__ = ("token",)
+
+    def __init__(self, token: Token[Any]) -> None:
+        self.token = token
+
+
+def token_of(span: "Span") -> Token[Any] | None:
+    """What takes back that a span is current; None where nothing does."""
+    token = span._token.token if isinstance(span._token, HeldToken) else span._token
+    return token if isinstance(token, Token) else None
 
 
 def settle_current() -> "Span | None":
@@ -47,8 +62,8 @@ def restore_before(span: "Span", error: BaseException | None) -> bool:
 
 def gives_way(span: "Span") -> bool:
     """Make current what was before the span that is; whether this is the context in which to do so."""
-    token = span._token
-    if not isinstance(token, Token) or not take_back(current_span, token):
+    token = token_of(span)
+    if token is None or not take_back(current_span, token):
         return False
     span._token = LEFT
     return True
@@ -77,8 +92,8 @@ def entered_above(outer: "Span") -> "list[Span] | None":
         if span is None:
             return None
         above.append(span)
-        token = span._token
-        span = token.old_value if isinstance(token, Token) and token.old_value is not Token.MISSING else None
+        token = token_of(span)
+        span = None if token is None or token.old_value is Token.MISSING else token.old_value
     return above
 
 

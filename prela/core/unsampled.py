@@ -6,7 +6,7 @@ from random import SystemRandom
 from types import TracebackType
 from typing import ClassVar, Final, Self
 
-from prela.core.current import current_span, gives_way, settle_current
+from prela.core.current import HeldToken, current_span, gives_way, settle_current, token_of
 from prela.core.ids import RANDOM_BITS
 from prela.core.shortcut import shorten
 from prela.core.silent import SharedSpan, SilentSpan
@@ -39,8 +39,6 @@ class UnsampledRoot(SilentSpan):
     """The trace id, once it is known."""
     _own_class: "ClassVar[type[UnsampledRoot]]"
     """What it was made as."""
-    _settling_class: "ClassVar[type[UnsampledRoot]]"
-    """What it becomes when a span is left that it covers."""
 
     def __enter__(self) -> Self:
         if self._token is None:
@@ -58,12 +56,16 @@ class UnsampledRoot(SilentSpan):
             if gives_way(self):
                 return
         except TypeError:
-            return  # it was not entered, but made current by others, and is left to them
+            if not isinstance(self._token, HeldToken):
+                return  # it was not entered, but made current by others, and is left to them
+            if gives_way(self):
+                settle_current()  # what it had covered was left before it
+                return
         self._be_passed_over()
 
     def _settle_when_left(self) -> None:
-        if not self.is_left:
-            self.__class__ = self._settling_class
+        if (token := token_of(self)) is not None:
+            self._token = HeldToken(token)
 
     @property
     def context(self) -> SpanContext:
@@ -86,18 +88,7 @@ def unsampled_class(tally: Tally) -> type[UnsampledRoot]:
     shorten(made, "unsampled root")
     made._own_class = made
     made._left_class = type("LeftUnsampledRoot", (made,), {"__slots__": (), "is_left": True})
-    made._settling_class = type("UnsampledRoot", (made,), {"__slots__": (), "__exit__": _leave_and_settle})
     return made
-
-
-def _leave_and_settle(
-    self: UnsampledRoot,
-    exc_type: type[BaseException] | None,
-    exc: BaseException | None,
-    traceback: TracebackType | None,
-) -> None:
-    UnsampledRoot.__exit__(self, exc_type, exc, traceback)
-    settle_current()  # what it had covered was left before it
 
 
 def unsampled_root(kind: type[UnsampledRoot], trace_number: int) -> UnsampledRoot:
