@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import prela
+from prela.aio.process import process
 from tests.conftest import Program, RunProgram
 
 PRELUDE = """
@@ -835,17 +836,76 @@ def test_a_short_program_with_a_plain_exporter_loses_nothing(run_program: RunPro
     assert done.stdout == "1\n"
 
 
+STARVED = """
+import resource
+import prela
+tracer = prela.init("test")
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+held = []
+try:
+    while True:
+        held.append(os.open(os.devnull, os.O_RDONLY))
+except OSError:
+    pass
+spans(100)
+assert not prela.sync.flush(timeout=0.2)
+assert prela.statistics().queued == 100 and not prela.statistics().dropped
+"""
+
+
+def _assert_nothing_but_words_of_ours(done: Program) -> None:
+    assert done.returncode == 0, done.stderr
+    assert all(line.startswith("prela: ") for line in done.stderr.splitlines()), done.stderr
+    assert "no loop to export them: [Errno 24]" in done.stderr
+
+
+def test_spans_wait_while_the_program_has_no_file_descriptor_left_for_us(run_program: RunProgram) -> None:
+    done = run_program(
+        program(
+            STARVED,
+            """
+            for descriptor in held:
+                os.close(descriptor)
+            assert prela.sync.flush(timeout=30), prela.statistics()
+            assert prela.statistics().exported == 100
+            """,
+        )
+    )
+    _assert_nothing_but_words_of_ours(done)
+    assert done.names == named("span", 100)
+
+
+def test_a_program_that_ends_without_a_file_descriptor_left_ends_at_once_and_counts_the_loss(
+    run_program: RunProgram,
+) -> None:
+    done = run_program(
+        program(
+            STARVED,
+            """
+            began = time.monotonic()
+            prela.sync.shutdown(timeout=30)
+            assert time.monotonic() - began < 10
+            assert prela.statistics().dropped == {"export_failed": 100}, prela.statistics()
+            """,
+        )
+    )
+    _assert_nothing_but_words_of_ours(done)
+
+
 def test_who_waits_for_an_export_thread_that_cannot_be_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where no file descriptors are left for its loop."""
+    """As where no file descriptors are left for its loop, when it ends."""
+    attempts = []
 
     def no_loop() -> None:
+        attempts.append(1)
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr("prela.sync.bridge.private_loop", no_loop)
     tracer = prela.init("test", "memory", auto_instrument=False)
     with tracer.span("lost"):
         pass
-    began = time.monotonic()
-    assert not prela.sync.flush(timeout=60)
-    assert time.monotonic() - began < 30
+    answer = process.running_hosts()[-1].request_flush()
+    prela.init("test", "memory", auto_instrument=False)  # the first one ends
+    assert answer.result(30) in {True, False}
     assert prela.statistics().dropped["export_failed"] >= 1
+    assert attempts

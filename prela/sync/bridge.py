@@ -12,17 +12,22 @@ from contextlib import suppress as ignoring
 from contextvars import Context
 from itertools import count
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from prela.core import log
 from prela.core.buffer import EXIT_DEADLINE, EXPORT_FAILED, SHUTDOWN, Buffer
+from prela.core.retry import delay_until_next
 from prela.core.settings import Settings
 from prela.sync.private_loop import private_loop
 
 if TYPE_CHECKING:
+    import asyncio
     from concurrent.futures import Future
 
     from prela.aio.worker import Worker
+
+_LONGEST_PAUSE: Final = 2.0
+"""Seconds between two tries to make a loop."""
 
 
 class Bridge:
@@ -47,6 +52,9 @@ class Bridge:
         self._ended = threading.Event()
         self._waiting: deque[Future[bool]] = deque()
         self._stop_wanted = False
+        self._is_ending = False
+        """Whether nothing is to be waited for that may come later: when this stops, and at the end of the program."""
+        self._try_now = threading.Event()
         self._is_abandoned = False
         self._kept_open: list[Any] = []
         self._ready = threading.Event()
@@ -101,6 +109,7 @@ class Bridge:
             self._answer_if_ended()
 
     def _run_worker(self) -> None:
+        loop = self._loop_when_there_can_be_one()
         import anyio
 
         from prela.aio.pacing import on_private_loop
@@ -108,7 +117,27 @@ class Bridge:
         on_private_loop.set(True)
         worker = self._new_worker()
         self._pass_on(worker)
-        anyio.run(worker.run, backend="asyncio", backend_options={"loop_factory": private_loop})
+        anyio.run(worker.run, backend="asyncio", backend_options={"loop_factory": lambda: loop})
+
+    def _loop_when_there_can_be_one(self) -> "asyncio.AbstractEventLoop":
+        """A loop; where the program has used up its file descriptors, as soon as one is free. Spans queue meanwhile."""
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                import anyio  # noqa: F401  (reading modules takes descriptors too)
+
+                return private_loop()
+            except OSError as error:
+                if self._is_ending:
+                    raise
+                log.warn_once("no loop", "prela: spans wait, since there can be no loop to export them: %s", error)
+                self._try_now.wait(min(_LONGEST_PAUSE, delay_until_next(attempt, None)))
+                self._try_now.clear()
+
+    def _end_waiting(self) -> None:
+        self._is_ending = True
+        self._try_now.set()
 
     def _new_worker(self) -> "Worker":
         worker = self.make_worker(self.settings)
@@ -154,6 +183,7 @@ class Bridge:
             answer.set_result(True)
             return answer
         self._waiting.append(answer)
+        self._try_now.set()
         # The thread may have looked a moment ago, or be about to end.
         if self.workers and not self._ended.is_set():
             self._pass_on(self.workers[-1])
@@ -163,6 +193,7 @@ class Bridge:
     def request_stop(self) -> None:
         """Have the worker export what is left, close the exporters, and the thread end."""
         self._stop_wanted = True
+        self._end_waiting()
         if self.workers:
             self.workers[-1].request_stop()
 
@@ -211,6 +242,7 @@ class Bridge:
     def _rest_by(self, deadline: float) -> bool:
         if self._is_abandoned:
             return True
+        self._end_waiting()
         while not self.workers and not self._ended.wait(0.005):
             if monotonic() > deadline:
                 return False
@@ -220,6 +252,7 @@ class Bridge:
 
     def wait_until_ready(self, timeout: float) -> None:
         """Wait until a thread that is being started has all it needs: soon the interpreter will start none any more."""
+        self._end_waiting()
         if self.is_started:
             self._ready.wait(timeout)
 

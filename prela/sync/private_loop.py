@@ -8,10 +8,18 @@ if TYPE_CHECKING:
 
 
 def private_loop() -> "asyncio.AbstractEventLoop":
-    """A loop of our own: not of the policy's, which is the program's, and may refuse other threads."""
+    """A loop of our own: not of the policy's, which is the program's, and may refuse other threads.
+
+    Raises OSError where no file descriptors are left for it.
+    """
     import asyncio
 
-    loop = asyncio.SelectorEventLoop()
+    loop = asyncio.SelectorEventLoop.__new__(asyncio.SelectorEventLoop)
+    try:
+        loop.__init__()  # type: ignore[misc]
+    except BaseException:
+        loop.is_closed = lambda: True  # type: ignore[method-assign]  # else its finalizer tells of what it has not got
+        raise
     loop.set_debug(False)  # whether our steps are slow concerns nobody, under `-X dev` neither
     loop.set_task_factory(_task_but_no_finalizers)
     loop.getaddrinfo = _resolve  # type: ignore[method-assign]
