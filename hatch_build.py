@@ -1,13 +1,15 @@
 """Compile the short cuts in C (prela/core/shortcut.py) where there is a compiler; without one, leave them out.
 
-Prela is whole without them. So nothing that goes wrong here ends an installation: it is said, and that is all.
+Prela is whole without them. So nothing that goes wrong here ends an installation: the reason is said (`pip install -v`
+shows it), and that is all. Nothing is written beside the sources, but by an editable installation.
 """
 
 import os
+import shutil
 import sys
 import sysconfig
-import tempfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
@@ -19,49 +21,71 @@ MODULE = "prela.core._shortcut"
 class ShortcutHook(BuildHookInterface):
     """The wheel holds what was compiled, and is named for this interpreter and machine; else for any."""
 
+    folder: "TemporaryDirectory[str] | None" = None
+
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        reason = _why_not()
-        if reason is None:
-            try:
-                built = compiled(Path(self.root))
-            except BaseException as error:  # setuptools ends a failed compilation by SystemExit, among others
-                if isinstance(error, KeyboardInterrupt):
-                    raise
-                reason = f"{type(error).__name__}: {error}"
-        if reason is not None:
+        place = Path(self.root, SOURCE).parent
+        try:
+            if version == "editable":
+                removed(place)  # also where none is made now: what lies there would be used
+            self.folder = TemporaryDirectory(prefix="prela-")
+            built = compiled(Path(self.root), Path(self.folder.name))
+            if version == "editable":
+                moved(built, place)
+            else:
+                build_data["force_include"][str(built)] = f"{Path(SOURCE).parent.as_posix()}/{built.name}"
+        except (Exception, SystemExit) as error:  # setuptools ends a failed compilation by SystemExit, among others
+            reason = f"{type(error).__name__}: {error}"
             self.app.display_warning(f"prela is installed without its short cuts in C, and slower ({reason})")
-            return
-        build_data["artifacts"].append(f"/{built}")
-        build_data["pure_python"] = False
-        build_data["infer_tag"] = True
+        else:
+            build_data["pure_python"] = False
+            build_data["infer_tag"] = True
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        if self.folder is not None:
+            self.folder.cleanup()
 
 
-def _why_not() -> str | None:
-    """The reason not to compile here; None for none."""
+class NotWantedError(Exception):
+    """They are not to be compiled here."""
+
+
+def compiled(root: Path, folder: Path) -> Path:
+    """Compile them in a folder, and return the file."""
     if os.environ.get("PRELA_NO_EXTENSIONS", "") not in {"", "0"}:
-        return "PRELA_NO_EXTENSIONS is set"
+        raise NotWantedError("PRELA_NO_EXTENSIONS is set")
     if sys.implementation.name != "cpython":
-        return f"{sys.implementation.name} is not CPython"
+        raise NotWantedError("they are for CPython")
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
-        return "they rely on the interpreter's lock"
-    return None
-
-
-def compiled(root: Path) -> str:
-    """Compile them into the folder of their source, and return where, as seen from the root of the project."""
+        raise NotWantedError("they rely on the interpreter's lock")
     from setuptools import Distribution, Extension
     from setuptools.command.build_ext import build_ext
 
-    flags = [] if sys.platform == "win32" else ["-O3"]
-    extension = Extension(MODULE, [SOURCE], extra_compile_args=flags)
-    command = build_ext(Distribution({"name": "prela", "ext_modules": [extension]}))
+    flags = [] if sys.platform == "win32" else ["-O3", "-g0"]
+    command = build_ext(
+        Distribution({"name": "prela", "ext_modules": [Extension(MODULE, [SOURCE], extra_compile_args=flags)]})
+    )
+    command.build_temp, command.build_lib = str(folder / "temp"), str(folder / "lib")
     before = Path.cwd()
-    os.chdir(root)
+    os.chdir(root)  # the source is named from there
     try:
-        with tempfile.TemporaryDirectory() as build:
-            command.build_temp, command.inplace, command.force = build, True, True
-            command.ensure_finalized()
-            command.run()
-        return Path(command.get_ext_fullpath(MODULE)).resolve().relative_to(root.resolve()).as_posix()
+        command.ensure_finalized()
+        command.run()
     finally:
         os.chdir(before)
+    return Path(command.get_ext_fullpath(MODULE))
+
+
+def removed(place: Path) -> None:
+    """Remove what was compiled for this interpreter before."""
+    (place / f"_shortcut{sysconfig.get_config_var('EXT_SUFFIX')}").unlink(missing_ok=True)
+
+
+def moved(built: Path, place: Path) -> None:
+    """Put what was compiled beside the sources, in one step: a process may be about to load it."""
+    beside = place / f"_shortcut.{os.getpid()}.new"
+    try:
+        shutil.copyfile(built, beside)
+        beside.replace(place / built.name)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import sys
 import tracemalloc
 from contextlib import ExitStack
 from contextvars import Context, copy_context
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -278,12 +279,24 @@ def test_a_variable_has_them_not_used() -> None:
 
 
 @in_c
-def test_what_was_compiled_from_other_sources_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [TypeError("Buffer.queue is not given, or no slot"), SystemError, RuntimeError])
+def test_what_was_compiled_from_other_sources_is_not_used(error: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def other(*_: object) -> None:
-        raise TypeError("Buffer.queue is not given, or no slot")
+        raise error
 
     monkeypatch.setattr(shortcut.compiled, "begin", other)
-    assert shortcut._load() is None
+    assert shortcut._load()[0] is None
+
+
+@in_c
+def test_what_was_compiled_before_its_source_changed_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shortcut, "__file__", str(tmp_path / "shortcut.py"))
+    monkeypatch.setattr(shortcut.compiled, "begin", lambda *_: None)
+    assert shortcut._load() == (shortcut.compiled, "in use")  # as in a wheel, which has no source
+    (tmp_path / "shortcut.c").touch()
+    assert shortcut._load() == (None, "not in use: compiled from other sources; install again")
 
 
 @in_c
@@ -297,7 +310,7 @@ def test_they_go_on_no_class_that_they_are_not_for(kind: str, wrong: Any) -> Non
 @in_c
 def test_a_second_interpreter_in_the_process_goes_without() -> None:
     assert shortcut.compiled is not None
-    assert shortcut._load() is None
+    assert shortcut._load()[0] is None
     with prela.testing.recording() as spans, prela.get_tracer().span("work") as span:
         span.set_attribute("as", "before")
     assert spans["work"].attributes == {"as": "before"}

@@ -67,7 +67,7 @@ def doctor(trace_dir: TraceDir = None) -> None:
     print()
     parts = [
         ("prela", installed_version("prela")),
-        ("short cuts in C", "not in use" if shortcut.compiled is None else "in use"),
+        ("short cuts in C", shortcut.told),
         *((name, _found(name, module)) for name, module in _OPTIONAL.items()),
     ]
     print_table(("part", "version"), parts)

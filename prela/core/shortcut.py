@@ -9,6 +9,7 @@ It is compiled where Prela is built and there is a C compiler, and left out with
 """
 
 import os
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -35,28 +36,36 @@ _READ: Final[dict[type, tuple[str, ...]]] = {
 """The slots that are read there as they lie in memory."""
 
 
-def _load() -> ModuleType | None:
-    """The compiled module, ready for use; None without one."""
+def _load() -> tuple[ModuleType | None, str]:
+    """The compiled module, ready for use, and a word on it; None, and why there is none."""
     if os.environ.get(NO_EXTENSIONS, "") not in {"", "0"}:
-        return None
+        return None, f"not in use: {NO_EXTENSIONS} is set"
     slots = {f"{owner.__name__}.{name}": vars(owner)[name] for owner, names in _READ.items() for name in names}
     try:
         from prela.core import _shortcut
 
+        if not _is_up_to_date(_shortcut):
+            return None, "not in use: compiled from other sources; install again"
         _shortcut.begin(current_span, LEFT, CLOSED, QUICK_ATTRIBUTES, QUICK_STRING, slots)
-    except (ImportError, AttributeError, TypeError):
-        return None  # not compiled, or from other sources than these: somebody pulled, and did not install again
-    return _shortcut
+    except ImportError:
+        return None, "not compiled; `pip install -v` says why"
+    except Exception as error:  # whatever it is, programs go on without
+        return None, f"not in use: {error!r}"
+    return _shortcut, "in use"
 
 
-compiled: ModuleType | None = _load()
+def _is_up_to_date(module: ModuleType) -> bool:
+    """Whether it was compiled after its source was last changed, where that lies beside it: as installed to be edited."""
+    source = Path(__file__).with_name("shortcut.c")
+    return not source.exists() or Path(str(module.__file__)).stat().st_mtime_ns >= source.stat().st_mtime_ns
+
+
+compiled, told = _load()
 
 
 def shorten(span_class: "type[Span]", kind: Literal["recorded", "unsampled root", "shared"]) -> None:
     """Put the short cuts, where they are compiled, on a class of spans of this kind."""
     if compiled is not None:
         for name, method in compiled.methods(kind, span_class).items():
-            setattr(
-                span_class, f"_{name.strip('_')}_in_python", getattr(span_class, name)
-            )  # where C looks for the twin
+            setattr(span_class, f"_{name.strip('_')}_in_python", getattr(span_class, name))  # where C looks for it
             setattr(span_class, name, method)
