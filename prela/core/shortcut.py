@@ -9,7 +9,7 @@ It is compiled where Prela is built and there is a C compiler, and left out with
 """
 
 import os
-from pathlib import Path
+from os.path import getmtime  # pathlib would take longer to import than all the rest
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -55,9 +55,12 @@ def _load() -> tuple[ModuleType | None, str]:
 
 
 def _is_up_to_date(module: ModuleType) -> bool:
-    """Whether it was compiled after its source was last changed, where that lies beside it: as installed to be edited."""
-    source = Path(__file__).with_name("shortcut.c")
-    return not source.exists() or Path(str(module.__file__)).stat().st_mtime_ns >= source.stat().st_mtime_ns
+    """Whether it was compiled after its source was last changed, where that lies beside it."""
+    try:
+        changed = getmtime(f"{__file__.removesuffix('.py')}.c")
+    except OSError:
+        return True
+    return getmtime(str(module.__file__)) >= changed
 
 
 compiled, told = _load()
