@@ -57,10 +57,10 @@ def _load() -> tuple[ModuleType | None, str]:
 def _is_up_to_date(module: ModuleType) -> bool:
     """Whether it was compiled after its source was last changed, where that lies beside it."""
     try:
-        changed = getmtime(f"{__file__.removesuffix('.py')}.c")
+        changed = getmtime(f"{__file__.removesuffix('.py')}.c")  # noqa: PTH204
     except OSError:
         return True
-    return getmtime(str(module.__file__)) >= changed
+    return getmtime(str(module.__file__)) >= changed  # noqa: PTH204
 
 
 compiled, told = _load()
