@@ -4,10 +4,14 @@ import gc
 import subprocess
 import sys
 import tracemalloc
-from contextlib import ExitStack
+from collections import deque
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
+from contextlib import suppress as ignoring
 from contextvars import Context, copy_context
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -18,21 +22,26 @@ from prela.core import shortcut
 from prela.core.buffer import Buffer
 from prela.core.current import current_span
 from prela.core.sampler import AlwaysOff
-from prela.core.settings import Settings
+from prela.core.settings import QUICK_STRING, Settings
+from prela.core.silent import NO_SPAN
 from prela.core.span import Span
 from prela.core.tracer import Tracer
+from prela.core.unsampled import UNSAMPLED
 
 in_c = pytest.mark.skipif(shortcut.compiled is None, reason="Prela was installed without its short cuts")
 
 
 def made(compiled: bool, **options: Any) -> tuple[Tracer, Buffer]:
     """A tracer whose spans take the short cuts, or do not."""
-    module, buffer = shortcut.compiled, Buffer()
+    module, buffer = shortcut.compiled, options.pop("buffer", None) or Buffer()
     try:
         shortcut.compiled = module if compiled else None
-        return Tracer(Settings(buffer=buffer, **options)), buffer
+        settings = Settings(buffer=buffer, **options)
     finally:
         shortcut.compiled = module
+    if not compiled and not settings.is_careful:
+        settings.span_class.set_attribute = Span._set_attribute_in_python  # type: ignore[method-assign]
+    return Tracer(settings), buffer
 
 
 @in_c
@@ -63,6 +72,7 @@ keys = st.one_of(st.sampled_from([f"k{i}" for i in range(12)]), st.sampled_from(
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("enter")),
+        st.tuples(st.just("enter apart")),
         st.tuples(st.just("enter again")),
         st.tuples(st.just("set"), keys, values),
         st.tuples(st.just("set on"), st.integers(0, 5), keys, values),
@@ -77,13 +87,18 @@ steps = st.lists(
 )
 
 
+class Odd:
+    def should_sample(self, request: Any) -> bool:
+        return int(request.name[1:]) % 2 == 1
+
+
 def told(tracer: Tracer, buffer: Buffer, program: list[tuple[Any, ...]]) -> Any:
     """Run a program of steps with a tracer, and tell all that can be seen of it."""
     spans: list[Span] = []
     entered: list[Span] = []
     for step, *what in program:
-        if step == "enter":
-            spans.append(tracer.span(f"s{len(spans)}"))
+        if step in {"enter", "enter apart"}:
+            spans.append(tracer.span(f"s{len(spans)}", **({"parent": None} if step == "enter apart" else {})))
             entered.append(spans[-1].__enter__())
         elif not entered:
             continue
@@ -114,6 +129,8 @@ def told(tracer: Tracer, buffer: Buffer, program: list[tuple[Any, ...]]) -> Any:
                 number.get(id(span._parent)) if hasattr(span, "_parent") else None,
                 {key: repr(value) for key, value in span.attributes.items()},
                 span.status if hasattr(span, "_details") else None,
+                hasattr(span, "_details") and span._details is None,
+                type(span._token).__name__,
                 span.is_recording,
                 span.is_left,
                 len(span.events),
@@ -130,7 +147,7 @@ def told(tracer: Tracer, buffer: Buffer, program: list[tuple[Any, ...]]) -> Any:
 
 
 @in_c
-@pytest.mark.parametrize("options", [{}, {"sampler": AlwaysOff()}, {"limits_of": 2}, {"queue": 3}])
+@pytest.mark.parametrize("options", [{}, {"sampler": AlwaysOff()}, {"sampler": Odd()}, {"limits_of": 2}, {"queue": 3}])
 @given(program=steps)
 def test_a_program_cannot_tell_whether_its_spans_take_them(options: dict[str, Any], program: Any) -> None:
     ways = []
@@ -150,6 +167,23 @@ def test_a_program_cannot_tell_whether_its_spans_take_them(options: dict[str, An
 
 
 @in_c
+def test_a_full_queue_is_asked_at_the_same_span() -> None:
+    ways = []
+    for compiled in (True, False):
+        tracer, buffer = made(compiled)
+        buffer._max_spans = 5
+        buffer.settle()
+        with tracer.span("root"):
+            for number in range(8):
+                with tracer.span(f"s{number}"):
+                    pass
+        ways.append(([span.name for span in buffer.queue], buffer.dropped_counts()))
+    assert ways[0] == ways[1]
+    assert ways[0][1] == {"queue_full": 4}
+
+
+@in_c
+@pytest.mark.parametrize("below", [False, True])
 @pytest.mark.parametrize("options", [{}, {"sampler": AlwaysOff()}])
 @pytest.mark.parametrize(
     "call",
@@ -169,9 +203,10 @@ def test_a_program_cannot_tell_whether_its_spans_take_them(options: dict[str, An
         "span.__exit__(None, None, None, wrong=1)",
     ],
 )
-def test_calls_that_are_wrong_are_told_in_the_same_words(call: str, options: dict[str, Any]) -> None:
+def test_calls_that_are_wrong_are_told_in_the_same_words(call: str, options: dict[str, Any], below: bool) -> None:
     def outcome(compiled: bool) -> Any:
-        with made(compiled, **options)[0].span("work") as span:
+        tracer = made(compiled, **options)[0]
+        with tracer.span("outside") if below else nullcontext(), tracer.span("work") as span:
             try:
                 return eval(call), dict(span.attributes)
             except TypeError as error:
@@ -334,3 +369,220 @@ def test_an_exit_stack_leaves_a_span_that_was_left_out_of_order(compiled: bool) 
 
     Context().run(program)
     assert [span.name for span in buffer.queue] == ["outer", "in between", "inner"]
+
+
+# --- what may happen in the middle --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("insight", [False, True])
+def test_an_attribute_may_be_set_on_a_span_that_is_left_while_its_value_is_worked_out(insight: bool) -> None:
+    with prela.testing.recording(insight=insight) as spans:
+        outer = prela.get_tracer().span("outer").__enter__()
+        inner = prela.get_tracer().span("inner").__enter__()
+
+        def value() -> int:
+            outer.__exit__(None, None, None)  # it is of another class then, whose methods were looked up before
+            return 1
+
+        outer.set_attribute("late", value())
+        inner.set_attribute("early", 1)
+        inner.__exit__(None, None, None)
+        with prela.get_tracer().span("entered") as entered:
+            entered.set_attribute("late", [entered.__exit__(None, None, None)])
+    assert "late" not in {**spans["outer"].attributes, **spans["entered"].attributes}
+    assert spans["inner"].attributes["early"] == 1
+
+
+@pytest.mark.parametrize("compiled", [pytest.param(True, marks=in_c), False])
+def test_a_finalizer_that_ends_the_span_that_is_being_left_ends_it_once(compiled: bool) -> None:
+    """Up to CPython 3.11 the collector may run where a context is changed."""
+
+    class Stream:
+        def __init__(self, span: Span) -> None:
+            self.me, self.span = self, span
+
+        def __del__(self) -> None:
+            self.span.end()
+
+    tracer, buffer = made(compiled)
+    before = gc.get_threshold()
+    try:
+        with tracer.span("root"):
+            for objects in range(1, 20):
+                gc.disable()
+                gc.collect()
+                span = tracer.span("work")
+                Stream(span)
+                span.__enter__()
+                gc.set_threshold(objects, 1000, 1000)
+                gc.enable()
+                span.__exit__(None, None, None)
+    finally:
+        gc.set_threshold(*before)
+        gc.enable()
+    assert buffer.ended == len({id(span) for span in buffer.queue}) == 20
+
+
+def test_who_puts_another_set_attribute_on_spans_is_asked() -> None:
+    with prela.testing.recording(), mock.patch.object(Span, "set_attribute") as asked:
+        with prela.get_tracer().span("work") as span:
+            span.set_attribute("key", 1)
+    asked.assert_called_once_with("key", 1)
+
+
+@in_c
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+@pytest.mark.parametrize("where", ["__enter__", "__exit__"])
+def test_a_clock_that_runs_python_is_left_to_python(
+    where: str, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one of C does, into which a library that travels in time has put another function."""
+
+    def outcome(compiled: bool) -> Any:
+        raising = True
+        monkeypatch.setattr(sys, "breakpointhook", lambda: 5)
+        tracer, buffer = made(compiled, clock=breakpoint, wall_clock=lambda: 5)
+        span = tracer.span("work")
+
+        def hook() -> int:
+            nonlocal raising
+            if raising:
+                raising = False
+                raise error("told")
+            return 6
+
+        if where == "__exit__":
+            span.__enter__()
+        monkeypatch.setattr(sys, "breakpointhook", hook)
+        try:
+            span.__enter__() if where == "__enter__" else span.__exit__(None, None, None)
+        except BaseException as raised:
+            return type(raised), span.is_recording, len(buffer.queue), current_span.get() is span
+        return None, span.is_recording, len(buffer.queue), current_span.get() is span
+
+    assert Context().run(outcome, True) == Context().run(outcome, False)
+
+
+@pytest.mark.parametrize("compiled", [pytest.param(True, marks=in_c), False])
+def test_a_span_is_counted_whose_buffer_is_closed_while_it_is_left(compiled: bool) -> None:
+    """By a finalizer, as above: the span is either in the queue or dropped."""
+
+    class Closes:
+        def __init__(self, buffer: Buffer) -> None:
+            self.me, self.buffer = self, buffer
+
+        def __del__(self) -> None:
+            self.buffer.close()
+            queued.append(len(self.buffer.queue))
+
+    before = gc.get_threshold()
+    try:
+        for objects in range(1, 20):
+            gc.disable()
+            gc.collect()
+            queued: list[int] = []
+            tracer, buffer = made(compiled)
+            span = tracer.span("work").__enter__()
+            Closes(buffer)
+            gc.set_threshold(objects, 1000, 1000)
+            gc.enable()
+            span.__exit__(None, None, None)
+            gc.disable()
+            assert len(buffer.queue) + buffer.dropped_counts().get("shutdown", 0) == 1
+            if queued:
+                assert len(buffer.queue) == queued[0]
+    finally:
+        gc.set_threshold(*before)
+        gc.enable()
+
+
+@in_c
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_queue_of_another_class_is_given_spans_as_the_twin_gives_them(raises: bool) -> None:
+    class Queue(deque[Any]):
+        def append(self, span: Any) -> None:
+            seen.append((span.is_recording, span.end_time_ns is not None, type(span._token).__name__))
+            if raises:
+                raise OSError("told")
+
+    ways = []
+    for compiled in (True, False):
+        seen: list[Any] = []
+        _, buffer = made(compiled)
+        buffer.queue = Queue()
+        with made(compiled, buffer=buffer)[0].span("work"):
+            pass
+        ways.append(seen)
+    assert ways[0] == ways[1] == [(False, True, "Marker")]
+
+
+@pytest.mark.parametrize("act", ["enter", "set", "set a list", "leave", "leave with an event", "leave with an error"])
+@pytest.mark.parametrize("compiled", [pytest.param(True, marks=in_c), False])
+def test_at_the_end_of_the_stack_nothing_is_told_but_that(compiled: bool, act: str) -> None:
+    tracer, buffer = made(compiled)
+    error = ValueError("told")
+
+    def at(depth: int, do: Callable[[], object]) -> None:
+        if depth:
+            at(depth - 1, do)
+        else:
+            do()
+
+    def program() -> None:
+        entered = 0
+        for depth in range(sys.getrecursionlimit() - 200, sys.getrecursionlimit()):
+            span = tracer.span("work")
+            if act != "enter":
+                span.__enter__()
+            if act == "leave with an event":
+                span.add_event("happened")
+            do = {
+                "enter": span.__enter__,
+                "set": lambda span=span: span.set_attribute("key", 1),
+                "set a list": lambda span=span: span.set_attribute("key", [1]),
+                "leave with an error": lambda span=span: span.__exit__(ValueError, error, None),
+            }.get(act, lambda span=span: span.__exit__(None, None, None))
+            with ignoring(RecursionError):
+                at(depth, do)
+            entered += span._is_started
+            if act in {"enter", "set", "set a list"}:
+                assert (current_span.get() is span) == span._is_started
+                span.__exit__(None, None, None)
+            with tracer.span("after"):
+                entered += 1
+            if (current := current_span.get()) is not None:  # CPython had no stack to call anything of ours
+                current.__exit__(None, None, None)
+        assert tracer._settings is not None
+        assert current_span.get() is None
+        assert buffer.ended == entered == tracer._settings.counters.ids.started - buffer.false_starts
+
+    Context().run(program)
+
+
+@in_c
+def test_a_string_is_small_up_to_the_same_length() -> None:
+    for length in (0, QUICK_STRING - 1, QUICK_STRING, QUICK_STRING + 1):
+        ways = []
+        for compiled in (True, False):
+            with made(compiled)[0].span("work") as span:
+                span.set_attribute("key", "x" * length)
+                ways.append(span._details is None)
+        assert ways == [length <= QUICK_STRING] * 2
+
+
+@in_c
+def test_an_unsampled_root_left_out_of_order_is_left_as_the_twin_leaves_it() -> None:
+    ways = []
+    for compiled in (True, False):
+        program = [("enter apart",), ("enter apart",), ("leave out of order", 0), ("leave",), ("enter",), ("leave",)]
+        ways.append(Context().run(told, *made(compiled, sampler=Odd()), program))
+    assert ways[0] == ways[1]
+
+
+@in_c
+def test_a_span_that_stands_for_many_refuses_calls_that_are_wrong() -> None:
+    for span in (UNSAMPLED, NO_SPAN):
+        for call in (span.__exit__, span.set_attribute):
+            for arguments in ((), (1,), (1, 2, 3, 4)):
+                with pytest.raises(TypeError):
+                    call(*arguments)  # type: ignore[arg-type]

@@ -12,6 +12,8 @@ def begin(
     closed: dict[str, Any],
     quick_attributes: int,
     quick_string: int,
+    monotonic_ns: Callable[[], int],
+    deque: type,
     slots: Mapping[str, object],
     /,
 ) -> None: ...

@@ -1,11 +1,20 @@
 /* The methods that a program calls most, in C. `shortcut.py` says what for, and puts them on the classes of spans.
 
 Each does in the most common case what its twin in Python does, and has the twin do all else: there is no second rule
-here, only a second way to the same. What is done here is done at once: it calls nothing that runs Python, lets another
-thread in or looks for signals, and what it lets go of it lets go of last. */
+here, only a second way to the same.
+
+What is called here is known exactly (the clock, a deque, a count, the context variable, a dict with plain values), and
+none of it runs Python, lets another thread in or looks for signals; but for one thing: up to CPython 3.11 making a token
+or a context may start the garbage collector, and finalizers may do anything. So what was looked at before is looked at
+again after that, as the twin does; and what is let go of, which may be the last reference to something with a
+finalizer, is let go of last. */
 
 #include <Python.h>
 #include <structmember.h>
+
+#ifdef Py_GIL_DISABLED
+#error "these rely on the interpreter's lock"
+#endif
 
 /* Where the objects of one class keep what a slot of it describes. */
 struct slot {
@@ -40,6 +49,8 @@ static const struct {
 };
 
 static PyObject *current_span, *left, *closed;
+static PyTypeObject *deque;
+static PyCFunction monotonic_ns; /* not its object: libraries that travel in time put another function into that */
 static Py_ssize_t quick_attributes, quick_string;
 static PyObject *append, *left_class, *enter_in_python, *exit_in_python, *set_attribute_in_python;
 
@@ -58,9 +69,9 @@ held(PyObject *object, const struct slot *slot)
 }
 
 static inline int
-is_c_function(PyObject *object)
+is_known_clock(PyObject *clock)
 {
-    return object != NULL && PyCFunction_CheckExact(object);
+    return clock != NULL && PyCFunction_CheckExact(clock) && PyCFunction_GET_FUNCTION(clock) == monotonic_ns;
 }
 
 static inline int
@@ -75,12 +86,13 @@ is_current(PyObject *span)
     return current == span;
 }
 
-/* Have the twin do it; NULL and no error where no stack is left to call it, which is nothing to tell the program. */
+/* Have the twin do it. Where no stack is left for that, give `otherwise`: it is nothing to tell the program. */
 static PyObject *
-call_twin(PyObject *name, PyObject *self, PyObject *const *arguments, Py_ssize_t positional, PyObject *names)
+call_twin(PyObject *name, PyObject *self, PyObject *const *arguments, Py_ssize_t positional, PyObject *names,
+          PyObject *otherwise)
 {
     Py_ssize_t count = positional + (names == NULL ? 0 : PyTuple_GET_SIZE(names));
-    PyObject **all = PyMem_New(PyObject *, count + 1);
+    PyObject *few[8], **all = count < 8 ? few : PyMem_New(PyObject *, count + 1);
     if (all == NULL) {
         return PyErr_NoMemory();
     }
@@ -89,17 +101,14 @@ call_twin(PyObject *name, PyObject *self, PyObject *const *arguments, Py_ssize_t
         all[i + 1] = arguments[i];
     }
     PyObject *result = PyObject_VectorcallMethod(name, all, positional + 1, names);
-    PyMem_Free(all);
+    if (all != few) {
+        PyMem_Free(all);
+    }
     if (result == NULL && PyErr_ExceptionMatches(PyExc_RecursionError)) {
         PyErr_Clear();
+        return Py_NewRef(otherwise);
     }
     return result;
-}
-
-static inline PyObject *
-or_else(PyObject *result, PyObject *otherwise)
-{
-    return result != NULL || PyErr_Occurred() ? result : Py_NewRef(otherwise);
 }
 
 /* --- a span that is recorded ------------------------------------------------------------------------------------- */
@@ -110,8 +119,8 @@ span_enter(PyObject *self, PyObject *Py_UNUSED(nothing))
     PyObject *trace = *place(self, &span_trace), *clock = held(trace, &trace_clock);
     PyObject *counters = held(held(trace, &trace_settings), &settings_counters);
     PyObject *indexes = held(held(counters, &counters_ids), &ids_indexes);
-    if (*place(self, &span_token) != Py_None || !is_c_function(clock) || indexes == NULL || !PyIter_Check(indexes)) {
-        return or_else(call_twin(enter_in_python, self, NULL, 0, NULL), self);
+    if (*place(self, &span_token) != Py_None || !is_known_clock(clock) || indexes == NULL || !PyIter_Check(indexes)) {
+        return call_twin(enter_in_python, self, NULL, 0, NULL, self);
     }
     PyObject *token = PyContextVar_Set(current_span, self);
     if (token != NULL) {
@@ -123,10 +132,17 @@ span_enter(PyObject *self, PyObject *Py_UNUSED(nothing))
             Py_XSETREF(*place(self, &span_token), token);
             return Py_NewRef(self);
         }
-        PyErr_Clear();
         Py_XDECREF(start);
-        PyContextVar_Reset(current_span, token);
+        PyObject *type, *error, *traceback;
+        PyErr_Fetch(&type, &error, &traceback);
+        if (PyContextVar_Reset(current_span, token) < 0) {
+            PyErr_Clear();
+        }
+        PyErr_Restore(type, error, traceback);
         Py_DECREF(token);
+    }
+    if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception)) {
+        return NULL;
     }
     PyErr_Clear(); /* no stack or no memory is left, so the span stays as it was, not started */
     return Py_NewRef(self);
@@ -134,46 +150,75 @@ span_enter(PyObject *self, PyObject *Py_UNUSED(nothing))
 
 /* Whether the buffer takes what ends into it without being asked. */
 static int
-is_open(PyObject *queue, PyObject *limit)
+is_open(PyObject *buffer)
 {
-    if (queue == NULL || limit == NULL || !PyLong_CheckExact(limit)) {
+    PyObject *queue = held(buffer, &buffer_queue), *limit = held(buffer, &buffer_limit);
+    if (queue == NULL || !Py_IS_TYPE(queue, deque) || limit == NULL || !PyLong_CheckExact(limit)) {
         return 0;
     }
-    Py_ssize_t count = PyObject_Size(queue), most = PyLong_AsSsize_t(limit);
-    if (PyErr_Occurred()) {
+    Py_ssize_t most = PyLong_AsSsize_t(limit);
+    if (most == -1 && PyErr_Occurred()) {
         PyErr_Clear();
         return 0;
     }
-    return count < most;
+    return PyObject_Size(queue) < most;
+}
+
+/* Queue a span that was left, and has its end; whether that could be. */
+static int
+is_queued(PyObject *self, PyObject *buffer)
+{
+    PyObject *writable = *place(self, &span_writable);
+    *place(self, &span_writable) = Py_NewRef(closed);
+    PyObject *done = PyObject_CallMethodOneArg(held(buffer, &buffer_queue), append, self);
+    if (done == NULL) {
+        Py_XSETREF(*place(self, &span_writable), writable);
+        return 0;
+    }
+    Py_DECREF(done);
+    Py_XDECREF(writable);
+    return 1;
+}
+
+/* Leave a span the common way; whether that could be, wholly. What was begun the twin finishes. */
+static int
+is_left_quickly(PyObject *self)
+{
+    PyObject *trace = *place(self, &span_trace), *clock = held(trace, &trace_clock);
+    PyObject *buffer = held(trace, &trace_buffer), *token = *place(self, &span_token);
+    if (*place(self, &span_details) != Py_None || token == NULL || !PyContextToken_CheckExact(token) ||
+        !is_known_clock(clock) || !is_open(buffer) || !is_current(self)) {
+        return 0;
+    }
+    PyObject *end = PyObject_CallNoArgs(clock);
+    int is_done = 0;
+    Py_INCREF(token); /* with it goes what was current before */
+    Py_INCREF(buffer);
+    if (end != NULL && PyContextVar_Reset(current_span, token) == 0) {
+        Py_XSETREF(*place(self, &span_end), Py_NewRef(end));
+        Py_XSETREF(*place(self, &span_token), Py_NewRef(left));
+        is_done = *place(self, &span_details) == Py_None && is_open(buffer) && is_queued(self, buffer);
+    }
+    if (!is_done) {
+        PyErr_Clear(); /* another context than it was entered in, or there is no stack or no memory left */
+    }
+    Py_XDECREF(end);
+    Py_DECREF(buffer);
+    Py_DECREF(token);
+    return is_done;
 }
 
 static PyObject *
 span_exit(PyObject *self, PyObject *const *arguments, Py_ssize_t positional, PyObject *names)
 {
-    PyObject *trace = *place(self, &span_trace), *clock = held(trace, &trace_clock);
-    PyObject *buffer = held(trace, &trace_buffer), *queue = held(buffer, &buffer_queue);
-    PyObject *token = *place(self, &span_token);
-    if (positional == 3 && names == NULL && arguments[1] == Py_None && *place(self, &span_details) == Py_None && is_c_function(clock) &&
-        token != NULL && PyContextToken_CheckExact(token) && is_open(queue, held(buffer, &buffer_limit)) &&
-        is_current(self)) {
-        PyObject *end = PyObject_CallNoArgs(clock);
-        if (end != NULL && PyContextVar_Reset(current_span, token) == 0) {
-            PyObject *done = PyObject_CallMethodOneArg(queue, append, self);
-            if (done != NULL) {
-                Py_DECREF(done);
-                Py_XSETREF(*place(self, &span_end), end);
-                Py_XSETREF(*place(self, &span_writable), Py_NewRef(closed));
-                Py_XSETREF(*place(self, &span_token), Py_NewRef(left)); /* with it goes what was current before */
-                Py_RETURN_NONE;
-            }
-        }
-        PyErr_Clear(); /* another context than it was entered in, or there is no stack or no memory left */
-        Py_XDECREF(end);
+    if (positional == 3 && names == NULL && arguments[1] == Py_None && is_left_quickly(self)) {
+        Py_RETURN_NONE;
     }
-    PyObject *result = call_twin(exit_in_python, self, arguments, positional, names);
-    if (result != NULL || PyErr_Occurred()) {
+    PyObject *result = call_twin(exit_in_python, self, arguments, positional, names, Py_NotImplemented);
+    if (result != Py_NotImplemented) {
         return result;
     }
+    Py_DECREF(result);
     /* No stack is left for more; `settle_current` ends it once there is. */
     PyObject *becomes = PyObject_GetAttr((PyObject *)Py_TYPE(self), left_class);
     if (becomes == NULL || PyObject_SetAttrString(self, "__class__", becomes) < 0) {
@@ -206,7 +251,7 @@ span_set_attribute(PyObject *self, PyObject *const *arguments, Py_ssize_t positi
         }
         PyErr_Clear(); /* there is no memory, and the twin says so */
     }
-    return or_else(call_twin(set_attribute_in_python, self, arguments, positional, names), Py_None);
+    return call_twin(set_attribute_in_python, self, arguments, positional, names, Py_None);
 }
 
 /* --- what stands for a span that is not -------------------------------------------------------------------------- */
@@ -234,7 +279,7 @@ root_exit(PyObject *self, PyObject *const *arguments, Py_ssize_t positional, PyO
         }
         PyErr_Clear();
     }
-    return or_else(call_twin(exit_in_python, self, arguments, positional, names), Py_None);
+    return call_twin(exit_in_python, self, arguments, positional, names, Py_None);
 }
 
 static PyObject *
@@ -243,7 +288,7 @@ silent_exit(PyObject *self, PyObject *const *arguments, Py_ssize_t positional, P
     if (positional == 3 && names == NULL) {
         Py_RETURN_NONE;
     }
-    return or_else(call_twin(exit_in_python, self, arguments, positional, names), Py_None);
+    return call_twin(exit_in_python, self, arguments, positional, names, Py_None);
 }
 
 static PyObject *
@@ -252,7 +297,7 @@ silent_set_attribute(PyObject *self, PyObject *const *arguments, Py_ssize_t posi
     if (positional == 2 && names == NULL) {
         Py_RETURN_NONE;
     }
-    return or_else(call_twin(set_attribute_in_python, self, arguments, positional, names), Py_None);
+    return call_twin(set_attribute_in_python, self, arguments, positional, names, Py_None);
 }
 
 /* --- the module -------------------------------------------------------------------------------------------------- */
@@ -260,12 +305,17 @@ silent_set_attribute(PyObject *self, PyObject *const *arguments, Py_ssize_t posi
 #define FAST(function) (PyCFunction)(void (*)(void))(function), METH_FASTCALL | METH_KEYWORDS
 #define ENTER "__enter__($self)\n--\n\n"
 #define EXIT "__exit__($self, exc_type, exc, traceback)\n--\n\n"
-#define SET_ATTRIBUTE "set_attribute($self, key, value)\n--\n\n"
+#define SET_ATTRIBUTE \
+    "set_attribute($self, key, value)\n--\n\n" \
+    "Record a value under a name, as it is now; later changes of the object are not seen."
 
+static PyMethodDef of_any[] = {
+    {"set_attribute", FAST(span_set_attribute), SET_ATTRIBUTE},
+    {NULL, NULL, 0, NULL},
+};
 static PyMethodDef of_recorded[] = {
     {"__enter__", span_enter, METH_NOARGS, ENTER},
     {"__exit__", FAST(span_exit), EXIT},
-    {"set_attribute", FAST(span_set_attribute), SET_ATTRIBUTE},
     {NULL, NULL, 0, NULL},
 };
 static PyMethodDef of_root[] = {
@@ -283,13 +333,12 @@ static PyMethodDef of_shared[] = {
 static const struct {
     const char *name;
     PyMethodDef *definitions;
-} kinds[] = {{"recorded", of_recorded}, {"unsampled root", of_root}, {"shared", of_shared}};
+} kinds[] = {{"any", of_any}, {"recorded", of_recorded}, {"unsampled root", of_root}, {"shared", of_shared}};
 
 /* methods(kind, class): the short cuts for a class of spans of this kind, as a dict by their names.
 
-A span that is left out of order becomes of another class, and is then left by the `__exit__` that was looked up when it
-was entered: so what has to do with that is for spans of every class. The rest is for this one, exactly, since CPython is
-quicker to call it then. */
+CPython would be quicker to call a method that is for exactly this class. But a span may become of another, between when
+a method is looked up and when it is called: so all are for spans of every class. */
 static PyObject *
 methods(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
@@ -298,21 +347,20 @@ methods(PyObject *Py_UNUSED(module), PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "sO!", &kind, &PyType_Type, &type)) {
         return NULL;
     }
-    PyMethodDef *definition = NULL;
+    PyMethodDef *found = NULL;
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         if (strcmp(kinds[i].name, kind) == 0) {
-            definition = kinds[i].definitions;
+            found = kinds[i].definitions;
         }
     }
-    if (definition == NULL || current_span == NULL || !PyType_IsSubtype(type, span_token.type)) {
+    if (found == NULL || current_span == NULL || !PyType_IsSubtype(type, span_token.type)) {
         PyErr_SetString(PyExc_TypeError, "there are no short cuts for such a class");
         return NULL;
     }
     PyObject *made = PyDict_New();
-    for (; made != NULL && definition->ml_name != NULL; definition++) {
-        int is_for_all = definition->ml_name[0] == '_';
-        PyObject *method = PyDescr_NewMethod(is_for_all ? span_token.type : type, definition);
-        if (method == NULL || PyDict_SetItemString(made, definition->ml_name, method) < 0) {
+    for (; made != NULL && found->ml_name != NULL; found++) {
+        PyObject *method = PyDescr_NewMethod(span_token.type, found);
+        if (method == NULL || PyDict_SetItemString(made, found->ml_name, method) < 0) {
             Py_CLEAR(made);
         }
         Py_XDECREF(method);
@@ -320,16 +368,18 @@ methods(PyObject *Py_UNUSED(module), PyObject *arguments)
     return made;
 }
 
-/* begin(current_span, LEFT, CLOSED, QUICK_ATTRIBUTES, QUICK_STRING, slots): what all this works with; slots by the names
-above. Once for the process: a second interpreter in it has classes of its own, and goes without. */
+/* begin(current_span, LEFT, CLOSED, QUICK_ATTRIBUTES, QUICK_STRING, monotonic_ns, deque, slots): what all this works with;
+slots by the names above. Once for the process: a second interpreter in it has classes of its own, and goes without. */
 static PyObject *
 begin(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
-    PyObject *variable, *marker, *full, *members;
+    PyObject *variable, *marker, *full, *clock, *members;
+    PyTypeObject *queue;
     Py_ssize_t attributes, letters;
+    struct slot read[sizeof slots / sizeof slots[0]];
     if (!PyArg_ParseTuple(
-            arguments, "O!OOnnO!", &PyContextVar_Type, &variable, &marker, &full, &attributes, &letters, &PyDict_Type,
-            &members)) {
+            arguments, "O!OOnnO!O!O!", &PyContextVar_Type, &variable, &marker, &full, &attributes, &letters,
+            &PyCFunction_Type, &clock, &PyType_Type, &queue, &PyDict_Type, &members)) {
         return NULL;
     }
     if (current_span != NULL) {
@@ -342,14 +392,20 @@ begin(PyObject *Py_UNUSED(module), PyObject *arguments)
             PyErr_Format(PyExc_TypeError, "%s is not given, or no slot", slots[i].name);
             return NULL;
         }
-        PyMemberDescrObject *slot = (PyMemberDescrObject *)Py_NewRef(member); /* for ever, and its class with it */
-        *slots[i].slot = (struct slot){slot->d_common.d_type, slot->d_member->offset};
+        PyMemberDescrObject *slot = (PyMemberDescrObject *)member;
+        read[i] = (struct slot){slot->d_common.d_type, slot->d_member->offset};
     }
-    current_span = Py_NewRef(variable);
+    for (size_t i = 0; i < sizeof slots / sizeof slots[0]; i++) {
+        *slots[i].slot = read[i];
+        Py_INCREF(read[i].type); /* for ever */
+    }
     left = Py_NewRef(marker);
     closed = Py_NewRef(full);
     quick_attributes = attributes;
     quick_string = letters;
+    monotonic_ns = PyCFunction_GET_FUNCTION(clock);
+    deque = (PyTypeObject *)Py_NewRef(queue);
+    current_span = Py_NewRef(variable);
     Py_RETURN_NONE;
 }
 

@@ -9,7 +9,9 @@ It is compiled where Prela is built and there is a C compiler, and left out with
 """
 
 import os
+from collections import deque
 from os.path import getmtime  # pathlib would take longer to import than all the rest
+from time import monotonic_ns
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -46,7 +48,7 @@ def _load() -> tuple[ModuleType | None, str]:
 
         if not _is_up_to_date(_shortcut):
             return None, "not in use: compiled from other sources; install again"
-        _shortcut.begin(current_span, LEFT, CLOSED, QUICK_ATTRIBUTES, QUICK_STRING, slots)
+        _shortcut.begin(current_span, LEFT, CLOSED, QUICK_ATTRIBUTES, QUICK_STRING, monotonic_ns, deque, slots)
     except ImportError:
         return None, "not compiled; `pip install -v` says why"
     except Exception as error:  # whatever it is, programs go on without
@@ -66,7 +68,7 @@ def _is_up_to_date(module: ModuleType) -> bool:
 compiled, told = _load()
 
 
-def shorten(span_class: "type[Span]", kind: Literal["recorded", "unsampled root", "shared"]) -> None:
+def shorten(span_class: "type[Span]", kind: Literal["any", "recorded", "unsampled root", "shared"]) -> None:
     """Put the short cuts, where they are compiled, on a class of spans of this kind."""
     if compiled is not None:
         for name, method in compiled.methods(kind, span_class).items():

@@ -19,6 +19,7 @@ from prela.core.outcome import STREAM_OUTCOME, exception_attributes, judge, reco
 from prela.core.private import withhold_quoting
 from prela.core.readable import CLOSED, NOT_ENTERED, ReadableSpan
 from prela.core.settings import Limits
+from prela.core.shortcut import shorten
 from prela.core.span_context import Link, SpanContext, checked_context
 from prela.record.enums import SpanStatus
 
@@ -370,3 +371,4 @@ class LeftSpan(Span):
 
 
 Span._left_class = LeftSpan
+shorten(Span, "any")
