@@ -14,6 +14,7 @@ def begin(
     quick_string: int,
     monotonic_ns: Callable[[], int],
     deque: type,
+    span_types: type,
     slots: Mapping[str, object],
     /,
 ) -> None: ...

@@ -22,7 +22,7 @@ struct slot {
     Py_ssize_t offset;
 };
 
-static struct slot span_token, span_details, span_trace, span_writable, span_start, span_index, span_end;
+static struct slot span_token, span_details, span_trace, span_writable, span_start, span_index, span_end, span_name, span_type;
 static struct slot trace_settings, trace_buffer, trace_clock;
 static struct slot settings_counters, counters_ids, ids_indexes;
 static struct slot buffer_queue, buffer_limit;
@@ -38,6 +38,8 @@ static const struct {
     {"ReadableSpan._start", &span_start},
     {"ReadableSpan._index", &span_index},
     {"ReadableSpan._end", &span_end},
+    {"ReadableSpan.name", &span_name},
+    {"ReadableSpan.span_type", &span_type},
     {"LocalTrace.settings", &trace_settings},
     {"LocalTrace.buffer", &trace_buffer},
     {"LocalTrace.clock", &trace_clock},
@@ -49,7 +51,7 @@ static const struct {
 };
 
 static PyObject *current_span, *left, *closed;
-static PyTypeObject *deque;
+static PyTypeObject *deque, *span_types;
 static PyCFunction monotonic_ns; /* not its object: libraries that travel in time put another function into that */
 static Py_ssize_t quick_attributes, quick_string;
 static PyObject *append, *left_class, *enter_in_python, *exit_in_python, *set_attribute_in_python;
@@ -164,6 +166,17 @@ is_open(PyObject *buffer)
     return PyObject_Size(queue) < most;
 }
 
+/* Whether no reference that a span holds can lead back to it, so that the collector need not look at it while it is
+queued, which is a fifth of what a span costs a program that makes many. It has ended the common way, so it has small
+values and no details; its trace and its parents know of no child. */
+static int
+holds_nothing_round(PyObject *self)
+{
+    PyObject *name = *place(self, &span_name), *type = *place(self, &span_type);
+    return Py_TYPE(self)->tp_basicsize == span_token.type->tp_basicsize && name != NULL && PyUnicode_CheckExact(name) &&
+           type != NULL && (Py_IS_TYPE(type, span_types) || PyUnicode_CheckExact(type));
+}
+
 /* Queue a span that was left, and has its end; whether that could be. */
 static int
 is_queued(PyObject *self, PyObject *buffer)
@@ -177,6 +190,9 @@ is_queued(PyObject *self, PyObject *buffer)
     }
     Py_DECREF(done);
     Py_XDECREF(writable);
+    if (holds_nothing_round(self)) {
+        PyObject_GC_UnTrack(self);
+    }
     return 1;
 }
 
@@ -274,7 +290,10 @@ root_exit(PyObject *self, PyObject *const *arguments, Py_ssize_t positional, PyO
 {
     PyObject *token = *place(self, &span_token);
     if (positional == 3 && names == NULL && token != NULL && PyContextToken_CheckExact(token) && is_current(self)) {
-        if (PyContextVar_Reset(current_span, token) == 0) {
+        Py_INCREF(token);
+        int failed = PyContextVar_Reset(current_span, token);
+        Py_DECREF(token);
+        if (!failed) {
             Py_RETURN_NONE;
         }
         PyErr_Clear();
@@ -368,18 +387,18 @@ methods(PyObject *Py_UNUSED(module), PyObject *arguments)
     return made;
 }
 
-/* begin(current_span, LEFT, CLOSED, QUICK_ATTRIBUTES, QUICK_STRING, monotonic_ns, deque, slots): what all this works with;
+/* begin(current_span, LEFT, CLOSED, QUICK_ATTRIBUTES, QUICK_STRING, monotonic_ns, deque, SpanType, slots): what all this works with;
 slots by the names above. Once for the process: a second interpreter in it has classes of its own, and goes without. */
 static PyObject *
 begin(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
     PyObject *variable, *marker, *full, *clock, *members;
-    PyTypeObject *queue;
+    PyTypeObject *queue, *types;
     Py_ssize_t attributes, letters;
     struct slot read[sizeof slots / sizeof slots[0]];
     if (!PyArg_ParseTuple(
-            arguments, "O!OOnnO!O!O!", &PyContextVar_Type, &variable, &marker, &full, &attributes, &letters,
-            &PyCFunction_Type, &clock, &PyType_Type, &queue, &PyDict_Type, &members)) {
+            arguments, "O!OOnnO!O!O!O!", &PyContextVar_Type, &variable, &marker, &full, &attributes, &letters,
+            &PyCFunction_Type, &clock, &PyType_Type, &queue, &PyType_Type, &types, &PyDict_Type, &members)) {
         return NULL;
     }
     if (current_span != NULL) {
@@ -405,6 +424,7 @@ begin(PyObject *Py_UNUSED(module), PyObject *arguments)
     quick_string = letters;
     monotonic_ns = PyCFunction_GET_FUNCTION(clock);
     deque = (PyTypeObject *)Py_NewRef(queue);
+    span_types = (PyTypeObject *)Py_NewRef(types);
     current_span = Py_NewRef(variable);
     Py_RETURN_NONE;
 }

@@ -21,6 +21,7 @@ from prela.core.ids import IdGenerator
 from prela.core.local_trace import LocalTrace
 from prela.core.readable import CLOSED, LEFT, ReadableSpan
 from prela.core.settings import QUICK_ATTRIBUTES, QUICK_STRING, Counters, Settings
+from prela.record.enums import SpanType
 
 if TYPE_CHECKING:
     from prela.core.span import Span
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 NO_EXTENSIONS: Final = "PRELA_NO_EXTENSIONS"
 
 _READ: Final[dict[type, tuple[str, ...]]] = {
-    ReadableSpan: ("_token", "_details", "_trace", "_writable", "_start", "_index", "_end"),
+    ReadableSpan: ("_token", "_details", "_trace", "_writable", "_start", "_index", "_end", "name", "span_type"),
     LocalTrace: ("settings", "buffer", "clock"),
     Settings: ("counters",),
     Counters: ("ids",),
@@ -48,7 +49,8 @@ def _load() -> tuple[ModuleType | None, str]:
 
         if not _is_up_to_date(_shortcut):
             return None, "not in use: compiled from other sources; install again"
-        _shortcut.begin(current_span, LEFT, CLOSED, QUICK_ATTRIBUTES, QUICK_STRING, monotonic_ns, deque, slots)
+        constants = (LEFT, CLOSED, QUICK_ATTRIBUTES, QUICK_STRING, monotonic_ns, deque, SpanType)
+        _shortcut.begin(current_span, *constants, slots)
     except ImportError:
         return None, "not compiled; `pip install -v` says why"
     except Exception as error:  # whatever it is, programs go on without
