@@ -22,7 +22,10 @@ PACKAGES = ("prela.core", "prela.record", "prela.aio")
 
 BOUNDARY = {
     # What the user calls: these guard what they call, and cannot guard themselves.
-    *("prela.core.tracer.Tracer." + name for name in ("__init__", "span", "start_span", "configure")),
+    *(
+        "prela.core.tracer.Tracer." + name
+        for name in ("__init__", "span", "_span_in_python", "start_span", "configure")
+    ),
     *("prela.core.span.Span." + name for name in ("__enter__", "__exit__", "set_attribute", "set_attributes")),
     *("prela.core.span.Span." + name for name in ("add_event", "add_link", "record_exception", "set_status", "end")),
     *("prela.core.span.Span._" + name for name in ("enter_in_python", "exit_in_python", "set_attribute_in_python")),

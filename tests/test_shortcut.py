@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 import prela.testing
 from prela.core import shortcut
 from prela.core.buffer import Buffer
+from prela.core.context import usage
 from prela.core.current import current_span
 from prela.core.sampler import AlwaysOff
 from prela.core.settings import QUICK_STRING, Settings
@@ -27,8 +28,14 @@ from prela.core.silent import NO_SPAN
 from prela.core.span import Span
 from prela.core.tracer import Tracer
 from prela.core.unsampled import UNSAMPLED
+from prela.record.enums import SpanType
 
 in_c = pytest.mark.skipif(shortcut.compiled is None, reason="Prela was installed without its short cuts")
+
+
+class TracerInPython(Tracer):
+    __slots__ = ()
+    span = getattr(Tracer, "_span_in_python", Tracer.span)
 
 
 def made(compiled: bool, **options: Any) -> tuple[Tracer, Buffer]:
@@ -41,7 +48,7 @@ def made(compiled: bool, **options: Any) -> tuple[Tracer, Buffer]:
         shortcut.compiled = module
     if not compiled and not settings.is_careful:
         settings.span_class.set_attribute = Span._set_attribute_in_python  # type: ignore[method-assign]
-    return Tracer(settings), buffer
+    return (Tracer if compiled else TracerInPython)(settings), buffer
 
 
 @in_c
@@ -164,6 +171,111 @@ def test_a_program_cannot_tell_whether_its_spans_take_them(options: dict[str, An
             buffer.settle()
         ways.append(Context().run(told, tracer, buffer, program))
     assert ways[0] == ways[1]
+
+
+class Bad:
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __bool__(self) -> bool:
+        raise self.error
+
+
+class BadMapping(dict[str, Any]):
+    def items(self) -> Any:
+        raise ValueError("told")
+
+
+@in_c
+@pytest.mark.parametrize(
+    "above", ["a span", "nothing", "an unsampled root", "a propagated attribute", "suppression", "off"]
+)
+@pytest.mark.parametrize(
+    "call",
+    [
+        "tracer.span('a')",
+        "tracer.span(name='a')",
+        "tracer.span('a', SpanType.LLM)",
+        "tracer.span('a', 'own type')",
+        "tracer.span('a', span_type=SpanType.LLM)",
+        "tracer.span('a', attributes={'k': 1, 'l': [1]})",
+        "tracer.span('a', SpanType.LLM, {'k': 'x' * 1000})",
+        "tracer.span(attributes={'k': 1}, name='a', span_type='t')",
+        "tracer.span('a', attributes=None)",
+        "tracer.span('a', attributes={})",
+        "tracer.span('a', attributes=0)",
+        "tracer.span('a', attributes=1)",
+        "tracer.span('a', attributes=BadMapping(k=1))",
+        "tracer.span('a', attributes=Bad(ValueError('told')))",
+        "tracer.span('a', attributes=Bad(KeyboardInterrupt()))",
+        "tracer.span('a', attributes={f'k{i}': i for i in range(20)})",
+        "tracer.span('a', kind='client')",
+        "tracer.span('a', 't', None, 'client')",
+        "tracer.span('a', kind=None, links=None)",
+        "tracer.span('a', parent=None)",
+        "tracer.span('a', parent=elsewhere)",
+        "tracer.span('a', links=[elsewhere])",
+        "tracer.span('a', **{''.join(['span', '_type']): 't'})",
+        "tracer.span(5)",
+        "tracer.span(None, None)",
+        "tracer.span()",
+        "tracer.span('a', name='b')",
+        "tracer.span('a', wrong=1)",
+        "tracer.span(span_type='t')",
+        "tracer.span(*'abcdefgh')",
+    ],
+)
+def test_a_tracer_makes_the_span_that_its_twin_makes(call: str, above: str) -> None:
+    def outcome(compiled: bool) -> Any:
+        tracer, _ = made(compiled, **({"sampler": AlwaysOff()} if above == "an unsampled root" else {}))
+        elsewhere = tracer.start_span("elsewhere", parent=None)
+        settings = tracer._settings
+        assert settings is not None
+        outside = {
+            "a span": lambda: tracer.span("outside"),
+            "an unsampled root": lambda: tracer.span("outside"),
+            "a propagated attribute": lambda: prela.propagate_attributes(user_id="u"),
+            "suppression": prela.suppress,
+        }.get(above, nullcontext)()
+        if above == "off":
+            tracer.configure(None)
+        with outside as entered:
+            try:
+                names = {"tracer": tracer, "elsewhere": elsewhere, "SpanType": SpanType, "Bad": Bad}
+                span = eval(call, {**names, "BadMapping": BadMapping})
+            except (TypeError, KeyboardInterrupt) as error:
+                return type(error), str(error).replace("TracerInPython", "Tracer").removeprefix("Tracer.")
+            slots = {name: getattr(span, name, "none") for name in ("name", "span_type", "_token", "_trace", "_parent")}
+            return (
+                type(span).__name__,
+                {name: type(value) if name in {"_trace", "_token"} else value for name, value in slots.items()}
+                if slots["_parent"] not in {entered, elsewhere}
+                else (slots["name"], slots["span_type"], type(slots["_trace"]), slots["_parent"] is entered),
+                dict(span.attributes),
+                span.kind,
+                [link.context.trace_id == elsewhere.trace_id for link in span.links],
+                (getattr(span, "_details", None) is None, span.is_recording, span.parent_span_id is None),
+                settings.unsampled.value,
+                settings.counters.ids.started,
+            )
+
+    try:
+        assert Context().run(outcome, True) == Context().run(outcome, False)
+    finally:
+        _no_longer_propagating()
+
+
+def _no_longer_propagating() -> None:
+    """What is propagated once is looked for ever after, which is not what other tests are about."""
+    usage.propagating = False
+
+
+@in_c
+def test_help_shows_what_a_tracer_takes() -> None:
+    from inspect import getdoc, signature
+
+    assert list(signature(Tracer.span).parameters)[1:] == ["name", "span_type", "attributes", "kind", "links", "parent"]
+    assert getdoc(Tracer.span) == getdoc(TracerInPython.span)
 
 
 @in_c

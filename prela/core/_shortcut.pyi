@@ -5,6 +5,8 @@ from contextvars import ContextVar
 from typing import Any
 
 from prela.core.span import Span
+from prela.core.tracer import Tracer
+from prela.record.enums import SpanType
 
 def begin(
     current_span: ContextVar[Any],
@@ -18,4 +20,14 @@ def begin(
     slots: Mapping[str, object],
     /,
 ) -> None: ...
+def begin_tracer(
+    tracer_class: type[Tracer],
+    settings: object,
+    span_class: object,
+    custom: SpanType,
+    no_span: Span,
+    unsampled: Span,
+    doc: str,
+    /,
+) -> Callable[..., Span]: ...
 def methods(kind: str, span_class: type[Span], /) -> dict[str, Callable[..., Any]]: ...

@@ -23,8 +23,11 @@ struct slot {
 };
 
 static struct slot span_token, span_details, span_trace, span_writable, span_start, span_index, span_end, span_name, span_type;
+static struct slot span_parent, span_attributes;
 static struct slot trace_settings, trace_buffer, trace_clock;
+static struct slot tracer_settings, tracer_span_class;
 static struct slot settings_counters, counters_ids, ids_indexes;
+static struct slot settings_refuses_roots, settings_unsampled_class, settings_unsampled_counter;
 static struct slot buffer_queue, buffer_limit;
 
 static const struct {
@@ -39,22 +42,30 @@ static const struct {
     {"ReadableSpan._index", &span_index},
     {"ReadableSpan._end", &span_end},
     {"ReadableSpan.name", &span_name},
+    {"ReadableSpan._parent", &span_parent},
+    {"ReadableSpan._attributes", &span_attributes},
     {"ReadableSpan.span_type", &span_type},
     {"LocalTrace.settings", &trace_settings},
     {"LocalTrace.buffer", &trace_buffer},
     {"LocalTrace.clock", &trace_clock},
     {"Settings.counters", &settings_counters},
+    {"Settings.refuses_roots", &settings_refuses_roots},
+    {"Settings.unsampled_class", &settings_unsampled_class},
+    {"Settings.unsampled_counter", &settings_unsampled_counter},
     {"Counters.ids", &counters_ids},
     {"IdGenerator.indexes", &ids_indexes},
     {"Buffer.queue", &buffer_queue},
     {"Buffer.limit", &buffer_limit},
 };
+#define SLOTS (sizeof slots / sizeof slots[0])
 
-static PyObject *current_span, *left, *closed;
+static PyObject *current_span, *left, *closed, *custom, *no_span, *unsampled;
 static PyTypeObject *deque, *span_types;
 static PyCFunction monotonic_ns; /* not its object: libraries that travel in time put another function into that */
 static Py_ssize_t quick_attributes, quick_string;
-static PyObject *append, *left_class, *enter_in_python, *exit_in_python, *set_attribute_in_python;
+static PyObject *append, *left_class, *set_attributes;
+static PyObject *enter_in_python, *exit_in_python, *set_attribute_in_python, *span_in_python;
+static PyObject *parameters[3]; /* of `Tracer.span`, those that the common case gives */
 
 /* The place of a slot in an object that is known to be of its class: every `self` here is a span. */
 static inline PyObject **
@@ -319,6 +330,127 @@ silent_set_attribute(PyObject *self, PyObject *const *arguments, Py_ssize_t posi
     return call_twin(set_attribute_in_python, self, arguments, positional, names, Py_None);
 }
 
+/* --- making a span ----------------------------------------------------------------------------------------------- */
+
+/* Sort what `Tracer.span` was given by its first three parameters; whether that is all that there is. */
+static int
+is_plain_call(PyObject *const *arguments, Py_ssize_t positional, PyObject *names, PyObject *given[3])
+{
+    Py_ssize_t named = names == NULL ? 0 : PyTuple_GET_SIZE(names);
+    if (positional > 3) {
+        return 0;
+    }
+    for (Py_ssize_t i = 0; i < positional; i++) {
+        given[i] = arguments[i];
+    }
+    for (Py_ssize_t i = 0; i < named; i++) {
+        int parameter = 0;
+        while (parameter < 3 && PyTuple_GET_ITEM(names, i) != parameters[parameter]) {
+            parameter++;
+        }
+        if (parameter == 3 || given[parameter] != NULL) {
+            return 0;
+        }
+        given[parameter] = arguments[positional + i];
+    }
+    return given[0] != NULL;
+}
+
+static inline PyObject *
+new_object(PyObject *type)
+{
+    return ((PyTypeObject *)type)->tp_alloc((PyTypeObject *)type, 0);
+}
+
+/* A span below the one that is current, of its class. */
+static PyObject *
+child(PyObject *type, PyObject *current, PyObject *given[3])
+{
+    PyObject *trace = Py_XNewRef(*place(current, &span_trace)), *attributes = PyDict_New();
+    PyObject *span = attributes == NULL || trace == NULL ? NULL : new_object(type);
+    if (span == NULL) {
+        Py_XDECREF(trace);
+        Py_XDECREF(attributes);
+        return NULL;
+    }
+    *place(span, &span_name) = Py_NewRef(given[0]);
+    *place(span, &span_type) = Py_NewRef(given[1] == NULL ? custom : given[1]);
+    *place(span, &span_trace) = trace;
+    *place(span, &span_parent) = Py_NewRef(current);
+    *place(span, &span_attributes) = attributes;
+    *place(span, &span_writable) = Py_NewRef(attributes);
+    *place(span, &span_details) = Py_NewRef(Py_None);
+    *place(span, &span_token) = Py_NewRef(Py_None);
+    return span;
+}
+
+static PyObject *
+unsampled_root(PyObject *type)
+{
+    PyObject *span = new_object(type);
+    if (span != NULL) {
+        *place(span, &span_token) = Py_NewRef(Py_None);
+    }
+    return span;
+}
+
+/* What `Tracer.span` gives without looking further; NULL, and maybe an error, where it must. */
+static PyObject *
+made_quickly(PyObject *tracer, PyObject *settings, PyObject *current, PyObject *given[3])
+{
+    PyObject *type = (PyObject *)Py_TYPE(current), *counter = held(settings, &settings_unsampled_counter);
+    PyObject *unsampled_class = held(settings, &settings_unsampled_class);
+    if (settings == Py_None) {
+        return Py_NewRef(no_span);
+    }
+    if (unsampled_class == NULL || counter == NULL || !PyIter_Check(counter)) {
+        return NULL;
+    }
+    if (type == *place(tracer, &tracer_span_class)) {
+        return child(type, current, given);
+    }
+    int is_root = current == Py_None && held(settings, &settings_refuses_roots) == Py_True;
+    if (!is_root && type != unsampled_class) {
+        return NULL;
+    }
+    PyObject *number = PyIter_Next(counter);
+    Py_XDECREF(number);
+    return number == NULL ? NULL : is_root ? unsampled_root(unsampled_class) : Py_NewRef(unsampled);
+}
+
+static PyObject *
+tracer_span(PyObject *self, PyObject *const *arguments, Py_ssize_t positional, PyObject *names)
+{
+    PyObject *given[3] = {NULL, NULL, NULL}, *current = NULL, *span = NULL;
+    if (is_plain_call(arguments, positional, names, given) && PyContextVar_Get(current_span, NULL, &current) == 0 &&
+        current != NULL) {
+        PyObject *settings = Py_XNewRef(*place(self, &tracer_settings)); /* with the classes of its spans */
+        span = made_quickly(self, settings, current, given);
+        Py_XDECREF(settings);
+        Py_DECREF(current);
+    }
+    int is_recorded = span != NULL && *place(span, &span_attributes) != NULL;
+    if (is_recorded && given[2] != NULL && given[2] != Py_None) {
+        int has_any = PyObject_IsTrue(given[2]);
+        if (has_any > 0) {
+            PyObject *done = PyObject_CallMethodOneArg(span, set_attributes, given[2]);
+            if (done == NULL) {
+                Py_DECREF(span);
+                return NULL; /* a signal handler of the user's raised: what else goes wrong the method tells itself */
+            }
+            Py_DECREF(done);
+        }
+        else if (has_any < 0) {
+            Py_CLEAR(span);
+        }
+    }
+    if (span == NULL) {
+        PyErr_Clear(); /* there is no memory, or it is not to be said whether there are attributes: the twin tells */
+        return call_twin(span_in_python, self, arguments, positional, names, no_span);
+    }
+    return span;
+}
+
 /* --- the module -------------------------------------------------------------------------------------------------- */
 
 #define FAST(function) (PyCFunction)(void (*)(void))(function), METH_FASTCALL | METH_KEYWORDS
@@ -387,15 +519,22 @@ methods(PyObject *Py_UNUSED(module), PyObject *arguments)
     return made;
 }
 
-/* begin(current_span, LEFT, CLOSED, QUICK_ATTRIBUTES, QUICK_STRING, monotonic_ns, deque, SpanType, slots): what all this works with;
-slots by the names above. Once for the process: a second interpreter in it has classes of its own, and goes without. */
+static struct slot
+slot_of(PyObject *member)
+{
+    PyMemberDescrObject *description = (PyMemberDescrObject *)member;
+    return (struct slot){description->d_common.d_type, description->d_member->offset};
+}
+
+/* begin(current_span, LEFT, CLOSED, QUICK_ATTRIBUTES, QUICK_STRING, monotonic_ns, deque, SpanType, slots): what all this
+works with; slots by the names above. Once for the process: a second interpreter in it has classes of its own, and goes without. */
 static PyObject *
 begin(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
     PyObject *variable, *marker, *full, *clock, *members;
     PyTypeObject *queue, *types;
     Py_ssize_t attributes, letters;
-    struct slot read[sizeof slots / sizeof slots[0]];
+    struct slot read[SLOTS];
     if (!PyArg_ParseTuple(
             arguments, "O!OOnnO!O!O!O!", &PyContextVar_Type, &variable, &marker, &full, &attributes, &letters,
             &PyCFunction_Type, &clock, &PyType_Type, &queue, &PyType_Type, &types, &PyDict_Type, &members)) {
@@ -405,16 +544,15 @@ begin(PyObject *Py_UNUSED(module), PyObject *arguments)
         PyErr_SetString(PyExc_TypeError, "it has begun");
         return NULL;
     }
-    for (size_t i = 0; i < sizeof slots / sizeof slots[0]; i++) {
+    for (size_t i = 0; i < SLOTS; i++) {
         PyObject *member = PyDict_GetItemString(members, slots[i].name);
         if (member == NULL || !Py_IS_TYPE(member, &PyMemberDescr_Type)) {
             PyErr_Format(PyExc_TypeError, "%s is not given, or no slot", slots[i].name);
             return NULL;
         }
-        PyMemberDescrObject *slot = (PyMemberDescrObject *)member;
-        read[i] = (struct slot){slot->d_common.d_type, slot->d_member->offset};
+        read[i] = slot_of(member);
     }
-    for (size_t i = 0; i < sizeof slots / sizeof slots[0]; i++) {
+    for (size_t i = 0; i < SLOTS; i++) {
         *slots[i].slot = read[i];
         Py_INCREF(read[i].type); /* for ever */
     }
@@ -429,8 +567,32 @@ begin(PyObject *Py_UNUSED(module), PyObject *arguments)
     Py_RETURN_NONE;
 }
 
+/* begin_tracer(Tracer, settings, span_class, CUSTOM, NO_SPAN, UNSAMPLED, doc): a `Tracer.span`, where all has begun. */
+static PyObject *
+begin_tracer(PyObject *Py_UNUSED(module), PyObject *arguments)
+{
+    static PyMethodDef of_tracer = {"span", FAST(tracer_span), NULL};
+    PyObject *type, *members[2], *known[3], *doc;
+    if (!PyArg_ParseTuple(
+            arguments, "O!O!O!OOOU", &PyType_Type, &type, &PyMemberDescr_Type, &members[0], &PyMemberDescr_Type,
+            &members[1], &known[0], &known[1], &known[2], &doc)) {
+        return NULL;
+    }
+    if (current_span == NULL || no_span != NULL || (of_tracer.ml_doc = PyUnicode_AsUTF8(doc)) == NULL) {
+        return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_TypeError, "it has begun, or the rest has not");
+    }
+    Py_INCREF(doc); /* for ever, as what follows */
+    tracer_settings = slot_of(members[0]);
+    tracer_span_class = slot_of(members[1]);
+    custom = Py_NewRef(known[0]);
+    no_span = Py_NewRef(known[1]);
+    unsampled = Py_NewRef(known[2]);
+    return PyDescr_NewMethod((PyTypeObject *)type, &of_tracer);
+}
+
 static PyMethodDef functions[] = {
     {"begin", begin, METH_VARARGS, NULL},
+    {"begin_tracer", begin_tracer, METH_VARARGS, NULL},
     {"methods", methods, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
@@ -450,6 +612,11 @@ PyInit__shortcut(void)
         {&enter_in_python, "_enter_in_python"},
         {&exit_in_python, "_exit_in_python"},
         {&set_attribute_in_python, "_set_attribute_in_python"},
+        {&span_in_python, "_span_in_python"},
+        {&set_attributes, "set_attributes"},
+        {&parameters[0], "name"},
+        {&parameters[1], "span_type"},
+        {&parameters[2], "attributes"},
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if ((*names[i].name = PyUnicode_InternFromString(names[i].text)) == NULL) {

@@ -25,13 +25,17 @@ from prela.record.enums import SpanType
 
 if TYPE_CHECKING:
     from prela.core.span import Span
+    from prela.core.tracer import Tracer
 
 NO_EXTENSIONS: Final = "PRELA_NO_EXTENSIONS"
 
 _READ: Final[dict[type, tuple[str, ...]]] = {
-    ReadableSpan: ("_token", "_details", "_trace", "_writable", "_start", "_index", "_end", "name", "span_type"),
+    ReadableSpan: (
+        *("name", "span_type", "_trace", "_parent", "_attributes", "_writable"),
+        *("_details", "_token", "_start", "_index", "_end"),
+    ),
     LocalTrace: ("settings", "buffer", "clock"),
-    Settings: ("counters",),
+    Settings: ("counters", "refuses_roots", "unsampled_class", "unsampled_counter"),
     Counters: ("ids",),
     IdGenerator: ("indexes",),
     Buffer: ("queue", "limit"),
@@ -76,3 +80,15 @@ def shorten(span_class: "type[Span]", kind: Literal["any", "recorded", "unsample
         for name, method in compiled.methods(kind, span_class).items():
             setattr(span_class, f"_{name.strip('_')}_in_python", getattr(span_class, name))  # where C looks for it
             setattr(span_class, name, method)
+
+
+def shorten_tracer(tracer_class: "type[Tracer]", custom: SpanType, no_span: "Span", unsampled: "Span") -> None:
+    """Put the short cut, where it is compiled, on the class of the tracer."""
+    if compiled is not None:
+        members = vars(tracer_class)
+        tracer_class._span_in_python = twin = tracer_class.span  # type: ignore[attr-defined]
+        signature = "span($self, name, span_type=..., attributes=None, kind=None, links=None, parent=...)"
+        doc = f"{signature}\n--\n\n{twin.__doc__}"
+        known = (custom, no_span, unsampled)
+        method = compiled.begin_tracer(tracer_class, members["_settings"], members["_span_class"], *known, doc)
+        setattr(tracer_class, "span", method)  # noqa: B010  (not typed: it is the same)

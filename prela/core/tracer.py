@@ -14,6 +14,7 @@ from prela.core.ids import RANDOM_BITS
 from prela.core.local_trace import LocalTrace
 from prela.core.sampler import SamplingRequest
 from prela.core.settings import Settings
+from prela.core.shortcut import shorten_tracer
 from prela.core.silent import NO_SPAN, SUPPRESSION, RemoteSpan, SilentSpan
 from prela.core.span import Span
 from prela.core.span_context import Link, SpanContext, checked_context
@@ -240,6 +241,9 @@ class Tracer:
                 span.add_link(link)
         except TypeError as error:
             log.failed("links", error)
+
+
+shorten_tracer(Tracer, _CUSTOM, NO_SPAN, UNSAMPLED)
 
 
 def _remote(parent: object) -> SpanContext | None:

@@ -115,9 +115,12 @@ class Bridge:
         from prela.aio.pacing import on_private_loop
 
         on_private_loop.set(True)
-        worker = self._new_worker()
-        self._pass_on(worker)
-        anyio.run(worker.run, backend="asyncio", backend_options={"loop_factory": lambda: loop})
+        try:
+            worker = self._new_worker()
+            self._pass_on(worker)
+            anyio.run(worker.run, backend="asyncio", backend_options={"loop_factory": lambda: loop})
+        finally:
+            loop.close()
 
     def _loop_when_there_can_be_one(self) -> "asyncio.AbstractEventLoop":
         """A loop; where the program has used up its file descriptors, as soon as one is free. Spans queue meanwhile."""
