@@ -183,7 +183,7 @@ class Bad:
 
 class BadMapping(dict[str, Any]):
     def items(self) -> Any:
-        raise ValueError("told")
+        raise self["error"]
 
 
 @in_c
@@ -205,7 +205,8 @@ class BadMapping(dict[str, Any]):
         "tracer.span('a', attributes={})",
         "tracer.span('a', attributes=0)",
         "tracer.span('a', attributes=1)",
-        "tracer.span('a', attributes=BadMapping(k=1))",
+        "tracer.span('a', attributes=BadMapping(error=ValueError()))",
+        "tracer.span('a', attributes=BadMapping(error=KeyboardInterrupt()))",
         "tracer.span('a', attributes=Bad(ValueError('told')))",
         "tracer.span('a', attributes=Bad(KeyboardInterrupt()))",
         "tracer.span('a', attributes={f'k{i}': i for i in range(20)})",
@@ -393,7 +394,7 @@ def test_none_and_the_markers_keep_their_counts() -> None:
 
     def work() -> None:
         for _ in range(2_000):
-            with tracer.span("work"):
+            with tracer.span("work", attributes={"key": 1}):
                 pass
         buffer.queue.clear()
 
@@ -406,6 +407,24 @@ def test_none_and_the_markers_keep_their_counts() -> None:
     work()
     assert counts() == before
     assert abs(sys.getrefcount(None) - none) < 200
+
+
+@in_c
+def test_the_collector_does_not_look_at_what_is_queued_but_where_that_may_hold_itself() -> None:
+    class Name(str):
+        pass
+
+    tracer, buffer = made(True)
+    name, kind = Name("holds it"), Name("holds it")
+    with tracer.span("root") as root:
+        assert gc.is_tracked(root)
+        for given in (("plain",), ("plain", SpanType.LLM), ("plain", "own type"), (name,), ("plain", kind)):
+            with tracer.span(*given):
+                pass
+    assert [gc.is_tracked(span) for span in buffer.queue] == [False, False, False, True, True, False]
+    with prela.testing.recording(insight=True), prela.get_tracer().span("watched") as watched:
+        pass
+    assert gc.is_tracked(watched)
 
 
 # --- switched off -------------------------------------------------------------------------------------------------
