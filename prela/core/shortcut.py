@@ -1,8 +1,8 @@
 """Short cuts: the methods that a program calls most, in C, where that could be compiled.
 
 Making, entering and leaving a span and setting an attribute are many small steps, which cost more in Python than the
-work that they do; benchmarks/README.md has both. Nothing depends on it. What `shortcut.c` does is the most common case of a
-method, as its twin in Python does it, which is called for all else, and is the place to read and to change.
+work that they do; benchmarks/README.md has both. Nothing depends on it. What `shortcut.c` does is the most common case
+of a method, as its twin in Python does it, which is called for all else, and is the place to read and to change.
 
 It is compiled where Prela is built and there is a C compiler, and left out without one (hatch_build.py).
 `PRELA_NO_EXTENSIONS=1` leaves it out of what is built; set for a program, it has it not used.
