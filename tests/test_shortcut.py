@@ -691,6 +691,31 @@ def test_at_the_end_of_the_stack_nothing_is_told_but_that(compiled: bool, act: s
 
 
 @in_c
+def test_at_the_end_of_the_stack_making_a_span_raises_nowhere_that_its_twin_would_not() -> None:
+    def at(depth: int, do: Callable[[], object]) -> None:
+        if depth:
+            at(depth - 1, do)
+        else:
+            do()
+
+    def raising(compiled: bool) -> list[bool]:
+        tracer, _ = made(compiled)
+        raised = []
+        with tracer.span("root"):
+            for depth in range(sys.getrecursionlimit() - 200, sys.getrecursionlimit()):
+                try:
+                    at(depth, lambda: tracer.span("deep", attributes={"key": 1}))
+                    raised.append(False)
+                except RecursionError:
+                    raised.append(True)
+        return raised
+
+    in_c, in_python = Context().run(raising, True), Context().run(raising, False)
+    assert not any(of_c and not of_python for of_c, of_python in zip(in_c, in_python, strict=True))
+    assert any(in_python)
+
+
+@in_c
 def test_a_string_is_small_up_to_the_same_length() -> None:
     for length in (0, QUICK_STRING - 1, QUICK_STRING, QUICK_STRING + 1):
         ways = []

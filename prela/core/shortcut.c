@@ -432,23 +432,20 @@ tracer_span(PyObject *self, PyObject *const *arguments, Py_ssize_t positional, P
     int is_recorded = span != NULL && *place(span, &span_attributes) != NULL;
     if (is_recorded && given[2] != NULL && given[2] != Py_None) {
         int has_any = PyObject_IsTrue(given[2]);
-        if (has_any > 0) {
-            PyObject *done = PyObject_CallMethodOneArg(span, set_attributes, given[2]);
-            if (done == NULL) {
-                Py_DECREF(span);
-                return NULL; /* a signal handler of the user's raised: what else goes wrong the method tells itself */
-            }
-            Py_DECREF(done);
-        }
-        else if (has_any < 0) {
+        PyObject *done = has_any > 0 ? PyObject_CallMethodOneArg(span, set_attributes, given[2]) : NULL;
+        Py_XDECREF(done);
+        if (has_any != 0 && done == NULL) {
             Py_CLEAR(span);
+            if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+                return NULL; /* a signal handler of the user's raised */
+            }
         }
     }
-    if (span == NULL) {
-        PyErr_Clear(); /* there is no memory, or it is not to be said whether there are attributes: the twin tells */
-        return call_twin(span_in_python, self, arguments, positional, names, no_span);
+    if (span != NULL) {
+        return span;
     }
-    return span;
+    PyErr_Clear(); /* no memory, no stack, or not to be said whether there are attributes: the twin tells */
+    return call_twin(span_in_python, self, arguments, positional, names, no_span);
 }
 
 /* --- the module -------------------------------------------------------------------------------------------------- */
