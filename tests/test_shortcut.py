@@ -4,11 +4,12 @@ import gc
 import subprocess
 import sys
 import tracemalloc
+import weakref
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from contextlib import suppress as ignoring
-from contextvars import Context, copy_context
+from contextvars import Context, ContextVar, copy_context
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -415,6 +416,11 @@ def test_the_collector_does_not_look_at_what_is_queued_but_where_that_may_hold_i
         pass
 
     tracer, buffer = made(True)
+    with tracer.span("nobody takes what is queued") as kept:
+        pass
+    assert gc.is_tracked(kept)
+    buffer.queue.clear()
+    buffer.is_drained = True  # as a worker says
     name, kind = Name("holds it"), Name("holds it")
     with tracer.span("root") as root:
         assert gc.is_tracked(root)
@@ -425,6 +431,97 @@ def test_the_collector_does_not_look_at_what_is_queued_but_where_that_may_hold_i
     with prela.testing.recording(insight=True), prela.get_tracer().span("watched") as watched:
         pass
     assert gc.is_tracked(watched)
+
+
+@pytest.mark.parametrize("compiled", [pytest.param(True, marks=in_c), False])
+def test_what_nobody_takes_from_a_queue_is_collected_with_it(compiled: bool) -> None:
+    tracer, buffer = made(compiled)
+    with tracer.span("root"), tracer.span("child"):
+        pass
+    gone = weakref.ref(buffer.queue)
+    del tracer, buffer
+    gc.collect()
+    assert gone() is None
+
+
+def _held_by_a_key(tracer: Tracer) -> Any:
+    class Key(str):
+        span: Any
+
+    key = Key("key")
+    with tracer.span("work") as span:
+        key.span = span
+        span.set_attribute(key, 1)
+    return key
+
+
+def _held_by_its_name(tracer: Tracer) -> Any:
+    class Name:
+        span: Any
+
+    with tracer.span("work") as span:
+        pass
+    span.name = name = Name()  # type: ignore[assignment]
+    name.span = span
+    return name
+
+
+def _held_by_what_its_parent_was_entered_in(tracer: Tracer) -> Any:
+    class Holder:
+        span: Any
+
+    holder, held = Holder(), ContextVar[Any]("held")
+
+    def program() -> None:
+        held.set(holder)
+        tracer.span("never left").__enter__()
+        with tracer.span("work") as holder.span:
+            pass
+
+    copy_context().run(program)
+    return holder
+
+
+@pytest.mark.parametrize("hold", [_held_by_a_key, _held_by_its_name, _held_by_what_its_parent_was_entered_in])
+@pytest.mark.parametrize("compiled", [pytest.param(True, marks=in_c), False])
+def test_what_holds_a_span_and_is_held_by_it_is_collected_once_that_is_exported(
+    compiled: bool, hold: Callable[[Tracer], Any]
+) -> None:
+    tracer, buffer = made(compiled)
+    buffer.is_drained = True
+
+    def program() -> Any:
+        with tracer.span("root"):
+            return weakref.ref(hold(tracer))
+
+    gone = Context().run(program)
+    shortcut.track(buffer.take(100)[0])
+    gc.collect()
+    assert gone() is None
+
+
+def test_what_a_signature_gives_for_what_was_left_out_may_be_given() -> None:
+    from inspect import signature
+
+    tracer, _ = made(shortcut.compiled is not None)
+    with tracer.span("outside") as outside:
+        given = signature(tracer.span).bind("inside")
+        given.apply_defaults()
+        inside = tracer.span(*given.args, **given.kwargs)
+    assert (inside._parent, inside.span_type) == (outside, SpanType.CUSTOM)
+
+
+@in_c
+def test_modules_may_be_loaded_again() -> None:
+    code = """
+import importlib
+import prela.core.tracer, prela.core.readable, prela.core.span, prela.core.recording
+for module in (prela.core.readable, prela.core.span, prela.core.recording, prela.core.tracer):
+    importlib.reload(module)
+with prela.core.tracer.Tracer(None).span("off"):
+    pass
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 # --- switched off -------------------------------------------------------------------------------------------------

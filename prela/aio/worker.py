@@ -25,6 +25,7 @@ from prela.core.buffer import EXPORT_FAILED, SHUTDOWN, Buffer
 from prela.core.context import suppress
 from prela.core.convert import summary_record
 from prela.core.settings import Settings
+from prela.core.shortcut import track
 from prela.core.spool import Spool, spool_name
 from prela.core.statistics import ExporterStatistics
 
@@ -150,6 +151,7 @@ class Worker:
         self._scope = anyio.CancelScope()
         self._call = caller_into_this_loop()
         self.on_ready()
+        self.settings.buffer.is_drained = True
         try:
             with suppress(), self._scope:
                 async with anyio.create_task_group() as group:
@@ -160,6 +162,7 @@ class Worker:
             log.failed("the export worker", error)
             self.abandon(EXPORT_FAILED)
         finally:
+            self.settings.buffer.is_drained = False
             if self.outcomes.in_flight:
                 self.outcomes.abandoned = SHUTDOWN  # what is still queued may find another worker
             if self._tail is not None:
@@ -278,6 +281,7 @@ class Worker:
         """Take a batch from the buffer, and hand on what is to be exported of it."""
         if self._tail is None or not self._tail.ready:
             spans, _ = self.buffer.take(self.schedule.batch_size)
+            track(spans)
             self.outcomes.taken += len(spans)
             if not self.buffer.queue:
                 self._next_due = time.monotonic() + self.schedule.delay

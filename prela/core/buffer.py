@@ -54,6 +54,7 @@ class Buffer:
         "_successor",
         "dropped",
         "false_starts",
+        "is_drained",
         "limit",
         "on_offer",
         "queue",
@@ -77,6 +78,9 @@ class Buffer:
         self.taken: int = 0
         self.false_starts: int = 0
         """Spans counted as started that had no stack left to start (RecursionError)."""
+        self.is_drained: bool = False
+        """Whether a worker is there that takes what is queued: then nothing stays, and the garbage collector need not
+        look at it (`shortcut.c`)."""
         self.limit: int = -1
         """Spans that may be queued before `offer` has to decide; -1 sends every span there."""
         self.root_limit: int = 0
@@ -234,4 +238,6 @@ class Buffer:
     def disown(self) -> None:
         """After a fork, in the child: spans of the parent process end there, and are neither taken nor counted here."""
         self._disowned = True
+        self.is_drained = False
+        self.queue.clear()
         self.settle()

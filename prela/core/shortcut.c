@@ -28,7 +28,7 @@ static struct slot trace_settings, trace_buffer, trace_clock;
 static struct slot tracer_settings, tracer_span_class;
 static struct slot settings_counters, counters_ids, ids_indexes;
 static struct slot settings_refuses_roots, settings_unsampled_class, settings_unsampled_counter;
-static struct slot buffer_queue, buffer_limit;
+static struct slot buffer_queue, buffer_limit, buffer_is_drained;
 
 static const struct {
     const char *name;
@@ -56,6 +56,7 @@ static const struct {
     {"IdGenerator.indexes", &ids_indexes},
     {"Buffer.queue", &buffer_queue},
     {"Buffer.limit", &buffer_limit},
+    {"Buffer.is_drained", &buffer_is_drained},
 };
 #define SLOTS (sizeof slots / sizeof slots[0])
 
@@ -177,14 +178,16 @@ is_open(PyObject *buffer)
     return PyObject_Size(queue) < most;
 }
 
-/* Whether no reference that a span holds can lead back to it, so that the collector need not look at it while it is
+/* Whether no reference that a span holds leads back to it for long, so that the collector need not look at it while it is
 queued, which is a fifth of what a span costs a program that makes many. It has ended the common way, so it has small
-values and no details; its trace and its parents know of no child. */
+values and no details, and its parents know of no child. Its trace leads to the queue that it is in, but a worker takes
+it out of that, has it know its parent by an id, and gives it back to the collector if anybody else holds it (`track`). */
 static int
-holds_nothing_round(PyObject *self)
+holds_itself_not_for_long(PyObject *self, PyObject *buffer)
 {
     PyObject *name = *place(self, &span_name), *type = *place(self, &span_type);
-    return Py_TYPE(self)->tp_basicsize == span_token.type->tp_basicsize && name != NULL && PyUnicode_CheckExact(name) &&
+    return held(buffer, &buffer_is_drained) == Py_True &&
+           Py_TYPE(self)->tp_basicsize == span_token.type->tp_basicsize && name != NULL && PyUnicode_CheckExact(name) &&
            type != NULL && (Py_IS_TYPE(type, span_types) || PyUnicode_CheckExact(type));
 }
 
@@ -201,7 +204,7 @@ is_queued(PyObject *self, PyObject *buffer)
     }
     Py_DECREF(done);
     Py_XDECREF(writable);
-    if (holds_nothing_round(self)) {
+    if (holds_itself_not_for_long(self, buffer)) {
         PyObject_GC_UnTrack(self);
     }
     return 1;
@@ -221,8 +224,8 @@ is_left_quickly(PyObject *self)
     int is_done = 0;
     Py_INCREF(token); /* with it goes what was current before */
     Py_INCREF(buffer);
+    Py_XSETREF(*place(self, &span_end), Py_XNewRef(end)); /* before: who ends it in the middle knows better */
     if (end != NULL && PyContextVar_Reset(current_span, token) == 0) {
-        Py_XSETREF(*place(self, &span_end), Py_NewRef(end));
         Py_XSETREF(*place(self, &span_token), Py_NewRef(left));
         is_done = *place(self, &span_details) == Py_None && is_open(buffer) && is_queued(self, buffer);
     }
@@ -353,7 +356,7 @@ is_plain_call(PyObject *const *arguments, Py_ssize_t positional, PyObject *names
         }
         given[parameter] = arguments[positional + i];
     }
-    return given[0] != NULL;
+    return given[0] != NULL && (given[2] == NULL || given[2] == Py_None || PyDict_CheckExact(given[2]));
 }
 
 static inline PyObject *
@@ -374,7 +377,7 @@ child(PyObject *type, PyObject *current, PyObject *given[3])
         return NULL;
     }
     *place(span, &span_name) = Py_NewRef(given[0]);
-    *place(span, &span_type) = Py_NewRef(given[1] == NULL ? custom : given[1]);
+    *place(span, &span_type) = Py_NewRef(given[1] == NULL || given[1] == Py_Ellipsis ? custom : given[1]);
     *place(span, &span_trace) = trace;
     *place(span, &span_parent) = Py_NewRef(current);
     *place(span, &span_attributes) = attributes;
@@ -430,21 +433,20 @@ tracer_span(PyObject *self, PyObject *const *arguments, Py_ssize_t positional, P
         Py_DECREF(current);
     }
     int is_recorded = span != NULL && *place(span, &span_attributes) != NULL;
-    if (is_recorded && given[2] != NULL && given[2] != Py_None) {
-        int has_any = PyObject_IsTrue(given[2]);
-        PyObject *done = has_any > 0 ? PyObject_CallMethodOneArg(span, set_attributes, given[2]) : NULL;
-        Py_XDECREF(done);
-        if (has_any != 0 && done == NULL) {
+    if (is_recorded && given[2] != NULL && given[2] != Py_None && PyDict_GET_SIZE(given[2]) > 0) {
+        PyObject *done = PyObject_CallMethodOneArg(span, set_attributes, given[2]);
+        if (done == NULL) {
             Py_CLEAR(span);
             if (!PyErr_ExceptionMatches(PyExc_Exception)) {
                 return NULL; /* a signal handler of the user's raised */
             }
         }
+        Py_XDECREF(done);
     }
     if (span != NULL) {
         return span;
     }
-    PyErr_Clear(); /* no memory, no stack, or not to be said whether there are attributes: the twin tells */
+    PyErr_Clear(); /* no memory or no stack is left, and the twin tells */
     return call_twin(span_in_python, self, arguments, positional, names, no_span);
 }
 
@@ -587,10 +589,27 @@ begin_tracer(PyObject *Py_UNUSED(module), PyObject *arguments)
     return PyDescr_NewMethod((PyTypeObject *)type, &of_tracer);
 }
 
+/* track(spans): have the collector look again at those in a list that anybody else holds, and may be held by. */
+static PyObject *
+track(PyObject *Py_UNUSED(module), PyObject *spans)
+{
+    if (!PyList_CheckExact(spans)) {
+        return PyErr_Format(PyExc_TypeError, "not a list");
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(spans); i++) {
+        PyObject *span = PyList_GET_ITEM(spans, i);
+        if (Py_REFCNT(span) > 1 && PyObject_TypeCheck(span, span_token.type) && !PyObject_GC_IsTracked(span)) {
+            PyObject_GC_Track(span);
+        }
+    }
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef functions[] = {
     {"begin", begin, METH_VARARGS, NULL},
     {"begin_tracer", begin_tracer, METH_VARARGS, NULL},
     {"methods", methods, METH_VARARGS, NULL},
+    {"track", track, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };
 

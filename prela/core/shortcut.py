@@ -38,7 +38,7 @@ _READ: Final[dict[type, tuple[str, ...]]] = {
     Settings: ("counters", "refuses_roots", "unsampled_class", "unsampled_counter"),
     Counters: ("ids",),
     IdGenerator: ("indexes",),
-    Buffer: ("queue", "limit"),
+    Buffer: ("queue", "limit", "is_drained"),
 }
 """The slots that are read there as they lie in memory."""
 
@@ -76,19 +76,35 @@ compiled, told = _load()
 
 def shorten(span_class: "type[Span]", kind: Literal["any", "recorded", "unsampled root", "shared"]) -> None:
     """Put the short cuts, where they are compiled, on a class of spans of this kind."""
-    if compiled is not None:
-        for name, method in compiled.methods(kind, span_class).items():
-            setattr(span_class, f"_{name.strip('_')}_in_python", getattr(span_class, name))  # where C looks for it
-            setattr(span_class, name, method)
+    if compiled is None:
+        return
+    try:
+        methods = compiled.methods(kind, span_class)
+    except TypeError:
+        return  # the classes were made anew since: a module was reloaded
+    for name, method in methods.items():
+        setattr(span_class, f"_{name.strip('_')}_in_python", getattr(span_class, name))  # where C looks for it
+        setattr(span_class, name, method)
 
 
 def shorten_tracer(tracer_class: "type[Tracer]", custom: SpanType, no_span: "Span", unsampled: "Span") -> None:
     """Put the short cut, where it is compiled, on the class of the tracer."""
-    if compiled is not None:
-        members = vars(tracer_class)
-        tracer_class._span_in_python = twin = tracer_class.span  # type: ignore[attr-defined]
-        signature = "span($self, name, span_type=..., attributes=None, kind=None, links=None, parent=...)"
-        doc = f"{signature}\n--\n\n{twin.__doc__}"
-        known = (custom, no_span, unsampled)
+    if compiled is None:
+        return
+    members, twin, known = vars(tracer_class), tracer_class.span, (custom, no_span, unsampled)
+    # What is left out is "..." there and may be given so, for whoever calls by a signature: the text of one can hold no
+    # other object.
+    signature = "span($self, name, span_type=..., attributes=None, kind=None, links=None, parent=...)"
+    doc = f"{signature}\n--\n\n{twin.__doc__}"
+    try:
         method = compiled.begin_tracer(tracer_class, members["_settings"], members["_span_class"], *known, doc)
-        setattr(tracer_class, "span", method)  # noqa: B010  (not typed: it is the same)
+    except TypeError:
+        return  # likewise
+    setattr(tracer_class, "_span_in_python", twin)  # noqa: B010  (not typed: it is the same)
+    setattr(tracer_class, "span", method)  # noqa: B010
+
+
+def track(spans: "list[Span]") -> None:
+    """Have the collector look again at spans that were queued, as far as anybody else holds them."""
+    if compiled is not None:
+        compiled.track(spans)

@@ -4,6 +4,7 @@ What it leaves to others: waiting (`prela.aio.tracer` adds `aspan` and `task_gro
 """
 
 from collections.abc import Iterable, Mapping
+from types import EllipsisType
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -177,6 +178,10 @@ class Tracer:
         current = current_or_none()
         if current is SUPPRESSION:
             return SUPPRESSION
+        if isinstance(span_type, EllipsisType):  # left out, by the signature of the short cut
+            span_type = _CUSTOM
+        if isinstance(parent, EllipsisType):
+            parent = CURRENT
         chosen = current if isinstance(parent, _Current) else parent
         if chosen is None and parent is CURRENT:
             chosen = settings.parent
