@@ -11,6 +11,7 @@ from contextlib import ExitStack, nullcontext
 from contextlib import suppress as ignoring
 from contextvars import Context, ContextVar, copy_context
 from pathlib import Path
+from time import monotonic_ns
 from typing import Any
 from unittest import mock
 
@@ -649,6 +650,26 @@ def test_a_finalizer_that_ends_the_span_that_is_being_left_ends_it_once(compiled
         gc.set_threshold(*before)
         gc.enable()
     assert buffer.ended == len({id(span) for span in buffer.queue}) == 20
+
+
+@pytest.mark.parametrize("compiled", [pytest.param(True, marks=in_c), False])
+def test_a_span_that_is_entered_and_left_by_another_while_it_is_entered_is_queued_once(compiled: bool) -> None:
+    others: list[Span] = []
+
+    def clock() -> int:
+        while others:
+            with others.pop():
+                pass
+        return 1
+
+    tracer, buffer = made(compiled, clock=clock)
+    with tracer.span("root"):
+        span = tracer.span("work")
+        others.append(span)
+        span.__enter__()  # reads the clock, as which another thread comes in between
+        span._trace.clock = monotonic_ns  # from here on as C does it, where that is in use
+        span.__exit__(None, None, None)
+    assert [one.name for one in buffer.queue] == ["work", "root"]
 
 
 def test_who_puts_another_set_attribute_on_spans_is_asked() -> None:

@@ -66,8 +66,8 @@ def recording_class(settings: "Settings") -> type[Span]:
                     self._offer(exc)
                     return
                 # From here on nothing is called until it is queued: no signal handler and no thread comes in between.
-                if self._details is not None:
-                    self._leave(exc)  # one has, and called `end`
+                if self._details is not None or self._writable is CLOSED:
+                    self._leave(exc)  # one has, and called `end`; or entered it at the same time, and left it
                     return
                 self._writable = CLOSED
                 queue.append(self)

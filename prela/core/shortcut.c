@@ -227,7 +227,8 @@ is_left_quickly(PyObject *self)
     Py_XSETREF(*place(self, &span_end), Py_XNewRef(end)); /* before: who ends it in the middle knows better */
     if (end != NULL && PyContextVar_Reset(current_span, token) == 0) {
         Py_XSETREF(*place(self, &span_token), Py_NewRef(left));
-        is_done = *place(self, &span_details) == Py_None && is_open(buffer) && is_queued(self, buffer);
+        is_done = *place(self, &span_details) == Py_None && *place(self, &span_writable) != closed && is_open(buffer) &&
+                  is_queued(self, buffer);
     }
     if (!is_done) {
         PyErr_Clear(); /* another context than it was entered in, or there is no stack or no memory left */
