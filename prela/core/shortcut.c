@@ -3,11 +3,11 @@
 Each does in the most common case what its twin in Python does, and has the twin do all else: there is no second rule
 here, only a second way to the same.
 
-What is called here is known exactly (the clock, a deque, a count, the context variable, a dict with plain values), and
-none of it runs Python, lets another thread in or looks for signals; but for one thing: up to CPython 3.11 making a token
-or a context may start the garbage collector, and finalizers may do anything. So what was looked at before is looked at
-again after that, as the twin does; and what is let go of, which may be the last reference to something with a
-finalizer, is let go of last. */
+What is called here is known exactly (the clock, a deque, a count, the context variable, a dict with plain values; twins
+and `set_attributes` last), and none of it runs Python, lets another thread in or looks for signals; but for one thing: up
+to CPython 3.11 making an object may start the garbage collector, and finalizers may do anything. So what was looked at
+before is looked at again after that, as the twin does; and what is let go of, which may be the last reference to something
+with a finalizer, is let go of last. */
 
 #include <Python.h>
 #include <structmember.h>
