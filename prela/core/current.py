@@ -29,7 +29,7 @@ class HeldToken(Marker):
     __slots__ = ("token",)
 
     def __init__(self, token: Token[Any]) -> None:
-        self.token = token
+        self.token: Token[Any] = token
 
 
 def token_of(span: "Span") -> Token[Any] | None:

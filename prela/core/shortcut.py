@@ -71,6 +71,9 @@ def _is_up_to_date(module: ModuleType) -> bool:
     return getmtime(str(module.__file__)) >= changed  # noqa: PTH204
 
 
+compiled: ModuleType | None
+told: str
+"""Whether they are in use, and why not."""
 compiled, told = _load()
 
 
