@@ -6,10 +6,11 @@ import sys
 import tracemalloc
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
 from contextlib import suppress as ignoring
 from contextvars import Context, ContextVar, copy_context
+from inspect import getdoc, signature
 from pathlib import Path
 from time import monotonic_ns
 from typing import Any
@@ -24,8 +25,9 @@ from prela.core import shortcut
 from prela.core.buffer import Buffer
 from prela.core.context import usage
 from prela.core.current import current_span
+from prela.core.readable import CLOSED, LEFT
 from prela.core.sampler import AlwaysOff
-from prela.core.settings import QUICK_STRING, Settings
+from prela.core.settings import QUICK_STRING, Limits, Settings
 from prela.core.silent import NO_SPAN
 from prela.core.span import Span
 from prela.core.tracer import Tracer
@@ -163,8 +165,6 @@ def test_a_program_cannot_tell_whether_its_spans_take_them(options: dict[str, An
     for compiled in (True, False):
         chosen = dict(options)
         if attributes := chosen.pop("limits_of", None):
-            from prela.core.settings import Limits
-
             chosen["limits"] = Limits(attributes=attributes)
         queue = chosen.pop("queue", None)
         tracer, buffer = made(compiled, **chosen)
@@ -228,7 +228,7 @@ class BadMapping(dict[str, Any]):
         "tracer.span(*'abcdefgh')",
     ],
 )
-def test_a_tracer_makes_the_span_that_its_twin_makes(call: str, above: str) -> None:
+def test_a_tracer_makes_the_span_that_its_twin_makes(call: str, above: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def outcome(compiled: bool) -> Any:
         tracer, _ = made(compiled, **({"sampler": AlwaysOff()} if above == "an unsampled root" else {}))
         elsewhere = tracer.start_span("elsewhere", parent=None)
@@ -262,21 +262,13 @@ def test_a_tracer_makes_the_span_that_its_twin_makes(call: str, above: str) -> N
                 settings.counters.ids.started,
             )
 
-    try:
-        assert Context().run(outcome, True) == Context().run(outcome, False)
-    finally:
-        _no_longer_propagating()
-
-
-def _no_longer_propagating() -> None:
-    """What is propagated once is looked for ever after, which is not what other tests are about."""
-    usage.propagating = False
+    # What is propagated once is looked for ever after, which is not what other tests are about.
+    monkeypatch.setattr(usage, "propagating", usage.propagating)
+    assert Context().run(outcome, True) == Context().run(outcome, False)
 
 
 @in_c
 def test_help_shows_what_a_tracer_takes() -> None:
-    from inspect import getdoc, signature
-
     assert list(signature(Tracer.span).parameters)[1:] == ["name", "span_type", "attributes", "kind", "links", "parent"]
     assert getdoc(Tracer.span) == getdoc(TracerInPython.span)
 
@@ -332,8 +324,6 @@ def test_calls_that_are_wrong_are_told_in_the_same_words(call: str, options: dic
 
 @in_c
 def test_help_shows_their_parameters() -> None:
-    from inspect import signature
-
     span = made(True)[0].span("work")
     assert str(signature(span.set_attribute)) == "(key, value)"
     assert str(signature(span.__exit__)) == "(exc_type, exc, traceback)"
@@ -390,8 +380,6 @@ def test_they_keep_nothing(options: dict[str, Any]) -> None:
 
 @in_c
 def test_none_and_the_markers_keep_their_counts() -> None:
-    from prela.core.readable import CLOSED, LEFT
-
     tracer, buffer = made(True)
 
     def work() -> None:
@@ -502,8 +490,6 @@ def test_what_holds_a_span_and_is_held_by_it_is_collected_once_that_is_exported(
 
 
 def test_what_a_signature_gives_for_what_was_left_out_may_be_given() -> None:
-    from inspect import signature
-
     tracer, _ = made(shortcut.compiled is not None)
     with tracer.span("outside") as outside:
         given = signature(tracer.span).bind("inside")
@@ -600,6 +586,32 @@ def test_an_exit_stack_leaves_a_span_that_was_left_out_of_order(compiled: bool) 
     assert [span.name for span in buffer.queue] == ["outer", "in between", "inner"]
 
 
+def at(depth: int, do: Callable[[], object]) -> None:
+    """Do it so many frames further in."""
+    if depth:
+        at(depth - 1, do)
+    else:
+        do()
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """The collector runs only where a test has it run."""
+    before = gc.get_threshold()
+    gc.disable()
+    yield
+    gc.set_threshold(*before)
+    gc.enable()
+
+
+def leave_while_it_collects(span: Span, objects: int) -> None:
+    """Leave a span, and have the collector run once so many objects were made meanwhile."""
+    gc.set_threshold(objects, 1000, 1000)
+    gc.enable()
+    span.__exit__(None, None, None)
+    gc.disable()
+
+
 # --- what may happen in the middle --------------------------------------------------------------------------------
 
 
@@ -623,6 +635,7 @@ def test_an_attribute_may_be_set_on_a_span_that_is_left_while_its_value_is_worke
 
 
 @pytest.mark.parametrize("compiled", [pytest.param(True, marks=in_c), False])
+@pytest.mark.usefixtures("no_collector")
 def test_a_finalizer_that_ends_the_span_that_is_being_left_ends_it_once(compiled: bool) -> None:
     """Up to CPython 3.11 the collector may run where a context is changed."""
 
@@ -634,21 +647,13 @@ def test_a_finalizer_that_ends_the_span_that_is_being_left_ends_it_once(compiled
             self.span.end()
 
     tracer, buffer = made(compiled)
-    before = gc.get_threshold()
-    try:
-        with tracer.span("root"):
-            for objects in range(1, 20):
-                gc.disable()
-                gc.collect()
-                span = tracer.span("work")
-                Stream(span)
-                span.__enter__()
-                gc.set_threshold(objects, 1000, 1000)
-                gc.enable()
-                span.__exit__(None, None, None)
-    finally:
-        gc.set_threshold(*before)
-        gc.enable()
+    with tracer.span("root"):
+        for objects in range(1, 20):
+            gc.collect()
+            span = tracer.span("work")
+            Stream(span)
+            span.__enter__()
+            leave_while_it_collects(span, objects)
     assert buffer.ended == len({id(span) for span in buffer.queue}) == 20
 
 
@@ -713,6 +718,7 @@ def test_a_clock_that_runs_python_is_left_to_python(
 
 
 @pytest.mark.parametrize("compiled", [pytest.param(True, marks=in_c), False])
+@pytest.mark.usefixtures("no_collector")
 def test_a_span_is_counted_whose_buffer_is_closed_while_it_is_left(compiled: bool) -> None:
     """By a finalizer, as above: the span is either in the queue or dropped."""
 
@@ -724,25 +730,16 @@ def test_a_span_is_counted_whose_buffer_is_closed_while_it_is_left(compiled: boo
             self.buffer.close()
             queued.append(len(self.buffer.queue))
 
-    before = gc.get_threshold()
-    try:
-        for objects in range(1, 20):
-            gc.disable()
-            gc.collect()
-            queued: list[int] = []
-            tracer, buffer = made(compiled)
-            span = tracer.span("work").__enter__()
-            Closes(buffer)
-            gc.set_threshold(objects, 1000, 1000)
-            gc.enable()
-            span.__exit__(None, None, None)
-            gc.disable()
-            assert len(buffer.queue) + buffer.dropped_counts().get("shutdown", 0) == 1
-            if queued:
-                assert len(buffer.queue) == queued[0]
-    finally:
-        gc.set_threshold(*before)
-        gc.enable()
+    for objects in range(1, 20):
+        gc.collect()
+        queued: list[int] = []
+        tracer, buffer = made(compiled)
+        span = tracer.span("work").__enter__()
+        Closes(buffer)
+        leave_while_it_collects(span, objects)
+        assert len(buffer.queue) + buffer.dropped_counts().get("shutdown", 0) == 1
+        if queued:
+            assert len(buffer.queue) == queued[0]
 
 
 @in_c
@@ -767,15 +764,10 @@ def test_a_queue_of_another_class_is_given_spans_as_the_twin_gives_them(raises: 
 
 @pytest.mark.parametrize("act", ["enter", "set", "set a list", "leave", "leave with an event", "leave with an error"])
 @pytest.mark.parametrize("compiled", [pytest.param(True, marks=in_c), False])
+@pytest.mark.usefixtures("no_collector")
 def test_at_the_end_of_the_stack_nothing_is_told_but_that(compiled: bool, act: str) -> None:
     tracer, buffer = made(compiled)
     error = ValueError("told")
-
-    def at(depth: int, do: Callable[[], object]) -> None:
-        if depth:
-            at(depth - 1, do)
-        else:
-            do()
 
     def program() -> None:
         entered = 0
@@ -809,13 +801,8 @@ def test_at_the_end_of_the_stack_nothing_is_told_but_that(compiled: bool, act: s
 
 
 @in_c
+@pytest.mark.usefixtures("no_collector")
 def test_at_the_end_of_the_stack_making_a_span_raises_nowhere_that_its_twin_would_not() -> None:
-    def at(depth: int, do: Callable[[], object]) -> None:
-        if depth:
-            at(depth - 1, do)
-        else:
-            do()
-
     def raising(compiled: bool) -> list[bool]:
         tracer, _ = made(compiled)
         raised = []

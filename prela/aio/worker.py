@@ -151,7 +151,7 @@ class Worker:
         self._scope = anyio.CancelScope()
         self._call = caller_into_this_loop()
         self.on_ready()
-        self.settings.buffer.is_drained = True
+        self.buffer.is_drained = True
         try:
             with suppress(), self._scope:
                 async with anyio.create_task_group() as group:
@@ -162,7 +162,7 @@ class Worker:
             log.failed("the export worker", error)
             self.abandon(EXPORT_FAILED)
         finally:
-            self.settings.buffer.is_drained = False
+            self.buffer.is_drained = False
             if self.outcomes.in_flight:
                 self.outcomes.abandoned = SHUTDOWN  # what is still queued may find another worker
             if self._tail is not None:

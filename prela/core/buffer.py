@@ -239,5 +239,5 @@ class Buffer:
         """After a fork, in the child: spans of the parent process end there, and are neither taken nor counted here."""
         self._disowned = True
         self.is_drained = False
-        self.queue.clear()
+        self.queue.clear()  # nobody takes them here, and the collector may not be looking at them
         self.settle()

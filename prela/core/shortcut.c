@@ -22,8 +22,8 @@ struct slot {
     Py_ssize_t offset;
 };
 
-static struct slot span_token, span_details, span_trace, span_writable, span_start, span_index, span_end, span_name, span_type;
-static struct slot span_parent, span_attributes;
+static struct slot span_name, span_type, span_trace, span_parent, span_attributes, span_writable;
+static struct slot span_details, span_token, span_start, span_index, span_end;
 static struct slot trace_settings, trace_buffer, trace_clock;
 static struct slot tracer_settings, tracer_span_class;
 static struct slot settings_counters, counters_ids, ids_indexes;
@@ -34,17 +34,17 @@ static const struct {
     const char *name;
     struct slot *slot;
 } slots[] = {
-    {"ReadableSpan._token", &span_token},
-    {"ReadableSpan._details", &span_details},
+    {"ReadableSpan.name", &span_name},
+    {"ReadableSpan.span_type", &span_type},
     {"ReadableSpan._trace", &span_trace},
+    {"ReadableSpan._parent", &span_parent},
+    {"ReadableSpan._attributes", &span_attributes},
     {"ReadableSpan._writable", &span_writable},
+    {"ReadableSpan._details", &span_details},
+    {"ReadableSpan._token", &span_token},
     {"ReadableSpan._start", &span_start},
     {"ReadableSpan._index", &span_index},
     {"ReadableSpan._end", &span_end},
-    {"ReadableSpan.name", &span_name},
-    {"ReadableSpan._parent", &span_parent},
-    {"ReadableSpan._attributes", &span_attributes},
-    {"ReadableSpan.span_type", &span_type},
     {"LocalTrace.settings", &trace_settings},
     {"LocalTrace.buffer", &trace_buffer},
     {"LocalTrace.clock", &trace_clock},
@@ -527,7 +527,8 @@ slot_of(PyObject *member)
 }
 
 /* begin(current_span, LEFT, CLOSED, QUICK_ATTRIBUTES, QUICK_STRING, monotonic_ns, deque, SpanType, slots): what all this
-works with; slots by the names above. Once for the process: a second interpreter in it has classes of its own, and goes without. */
+works with; slots by the names above. Once for the process: a second interpreter in it has classes of its own, and goes
+without. */
 static PyObject *
 begin(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
