@@ -1,6 +1,7 @@
 """The end of a program: what has ended by then is exported or counted, the exit code stays, and nothing is printed."""
 
 import textwrap
+import threading
 import time
 from typing import Any
 
@@ -894,20 +895,21 @@ def test_a_program_that_ends_without_a_file_descriptor_left_ends_at_once_and_cou
 
 def test_who_waits_for_an_export_thread_that_cannot_be_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where no file descriptors are left for its loop, when it ends."""
-    attempts = []
+    tried = threading.Event()
 
     def no_loop() -> None:
-        attempts.append(1)
+        tried.set()
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr("prela.sync.bridge.private_loop", no_loop)
     tracer = prela.init("test", "memory", auto_instrument=False)
     with tracer.span("lost"):
         pass
+    assert tried.wait(30)
     flush = process.request_flush()
     prela.init("test", "memory", auto_instrument=False)  # the first one ends
+    assert flush.answers
     for answer in flush.answers:
         answer.result(30)
     assert not flush.went_well(process.losses())
     assert prela.statistics().dropped["export_failed"] >= 1
-    assert attempts

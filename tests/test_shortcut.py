@@ -183,6 +183,18 @@ class Bad:
         raise self.error
 
 
+class Interrupted:
+    """A value that Ctrl-C comes to while it is copied, once."""
+
+    done = False
+
+    def __repr__(self) -> str:
+        if not self.done:
+            self.done = True
+            raise KeyboardInterrupt
+        return "it"
+
+
 class BadMapping(dict[str, Any]):
     def items(self) -> Any:
         raise self["error"]
@@ -209,6 +221,7 @@ class BadMapping(dict[str, Any]):
         "tracer.span('a', attributes=1)",
         "tracer.span('a', attributes=BadMapping(error=ValueError()))",
         "tracer.span('a', attributes=BadMapping(error=KeyboardInterrupt()))",
+        "tracer.span('a', attributes={'k': Interrupted()})",
         "tracer.span('a', attributes=Bad(ValueError('told')))",
         "tracer.span('a', attributes=Bad(KeyboardInterrupt()))",
         "tracer.span('a', attributes={f'k{i}': i for i in range(20)})",
@@ -245,7 +258,7 @@ def test_a_tracer_makes_the_span_that_its_twin_makes(call: str, above: str, monk
         with outside as entered:
             try:
                 names = {"tracer": tracer, "elsewhere": elsewhere, "SpanType": SpanType, "Bad": Bad}
-                span = eval(call, {**names, "BadMapping": BadMapping})
+                span = eval(call, {**names, "BadMapping": BadMapping, "Interrupted": Interrupted})
             except (TypeError, KeyboardInterrupt) as error:
                 return type(error), str(error).replace("TracerInPython", "Tracer").removeprefix("Tracer.")
             slots = {name: getattr(span, name, "none") for name in ("name", "span_type", "_token", "_trace", "_parent")}
@@ -655,6 +668,26 @@ def test_a_finalizer_that_ends_the_span_that_is_being_left_ends_it_once(compiled
             span.__enter__()
             leave_while_it_collects(span, objects)
     assert buffer.ended == len({id(span) for span in buffer.queue}) == 20
+
+
+@pytest.mark.parametrize("compiled", [pytest.param(True, marks=in_c), False])
+@pytest.mark.usefixtures("no_collector")
+def test_what_a_finalizer_adds_to_the_span_that_is_being_left_is_weighed(compiled: bool) -> None:
+    class Adds:
+        def __init__(self, span: Span) -> None:
+            self.me, self.span = self, span
+
+        def __del__(self) -> None:
+            if self.span.is_recording:
+                self.span.add_event("happened", {"text": "x" * 5_000})
+
+    for objects in range(1, 20):
+        gc.collect()
+        tracer, buffer = made(compiled)
+        span = tracer.span("work").__enter__()
+        Adds(span)
+        leave_while_it_collects(span, objects)
+        assert buffer.heavy_bytes >= 5_000 * len(span.events)
 
 
 @pytest.mark.parametrize("compiled", [pytest.param(True, marks=in_c), False])
